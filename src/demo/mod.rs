@@ -1,0 +1,3 @@
+//! Friday for an afternoon: a newsroom of its own, and a stand-in for Stripe, with nothing to set up.
+
+pub mod stripe;
