@@ -1,3 +1,4 @@
 //! Friday for an afternoon: a newsroom of its own, and a stand-in for Stripe, with nothing to set up.
 
+pub mod cli;
 pub mod stripe;

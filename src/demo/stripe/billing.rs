@@ -122,7 +122,7 @@ impl World {
             subscription["cancel_at"].is_null() && subscription["pause_collection"].is_null();
         if is_billed {
             let mut notice = self.invoice_shape(&subscription, "upcoming");
-            notice.as_object_mut().map(|fields| fields.remove("id"));
+            notice["id"] = json!(format!("upcoming_{}", text(&notice, "/id")));
             notice["created"] = json!(period_end);
             notice["next_payment_attempt"] = json!(period_end + DRAFT_LIVES);
             self.emit("invoice.upcoming", notice);

@@ -206,7 +206,7 @@ impl World {
                 "account_tax_ids": null, "custom_fields": null, "description": null, "footer": null,
                 "issuer": { "type": "self" },
             },
-            "items": { "object": "list", "data": [item], "has_more": false, "total_count": 1, "url": items },
+            "items": { "object": "list", "data": [item], "has_more": false, "url": items },
         });
         let second = json!({
             "latest_invoice": null, "livemode": false, "managed_payments": null, "metadata": {},
@@ -216,7 +216,7 @@ impl World {
             "pending_invoice_item_interval": null, "pending_setup_intent": null, "pending_update": null,
             "schedule": null, "start_date": self.now, "status": "incomplete", "test_clock": null,
             "transfer_data": null, "trial_end": null,
-            "trial_settings": { "end_behavior": { "missing_payment_method": "create_invoice" } }, "trial_start": null,
+            "trial_settings": { "end_behavior": { "billing_cycle_anchor": null, "missing_payment_method": "create_invoice" } }, "trial_start": null,
         });
         self.put(both(first, second))
     }
@@ -273,7 +273,7 @@ impl World {
             "discounts": [], "due_date": null, "effective_at": null, "ending_balance": null, "footer": null,
             "from_invoice": null, "hosted_invoice_url": null, "invoice_pdf": null, "issuer": { "type": "self" },
             "last_finalization_error": null, "latest_revision": null,
-            "lines": { "object": "list", "data": [line], "has_more": false, "total_count": 1,
+            "lines": { "object": "list", "data": [line], "has_more": false,
                 "url": format!("/v1/invoices/{id}/lines") },
         });
         let third = json!({
