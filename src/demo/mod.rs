@@ -1,4 +1,5 @@
 //! Friday for an afternoon: a newsroom of its own, and a stand-in for Stripe, with nothing to set up.
 
 pub mod cli;
+pub mod site;
 pub mod stripe;

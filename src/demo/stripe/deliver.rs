@@ -124,6 +124,8 @@ pub(super) async fn as_they_happen(app: Shared) {
                 let pause = RETRY_AFTER_SECONDS[count.min(RETRY_AFTER_SECONDS.len() - 1)];
                 let next = tokio::time::Instant::now() + Duration::from_secs(pause);
                 tries.insert(signed.id, (count + 1, next));
+                // What waits behind it is signed anew when it is its turn: a signature is good for five minutes.
+                break;
             }
         }
         let pause = tokio::time::sleep(Duration::from_secs(1));
