@@ -184,6 +184,7 @@ const tests = {
     keep('PaymentIntent', await stripe.paymentIntents.retrieve(payment_intent.id))
     await control('dispute', { charge: charge.id })
     keep('Dispute', (await stripe.disputes.list({ charge: charge.id })).data[0])
+    keep('Account', await stripe.accounts.retrieveCurrent())
     const balance = await stripe.balance.retrieve()
     keep('Balance', balance)
     let sum = 0

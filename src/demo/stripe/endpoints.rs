@@ -399,6 +399,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     on("GET", "/v1/disputes/{id}", NONE, |w, ids, _| {
         w.named("dispute", ids[0], "dispute")
     }),
+    on("GET", "/v1/account", NONE, |w, _, _| Ok(w.account())),
     on("GET", "/v1/balance", NONE, |w, _, _| Ok(w.balance())),
     on(
         "GET",

@@ -340,6 +340,15 @@ impl World {
         Ok(self.change(id, reinstated, "charge.dispute.funds_reinstated"))
     }
 
+    /// `GET /v1/account`: whose key it is.
+    pub fn account(&self) -> Value {
+        json!({
+            "id": "acct_1StandIn", "object": "account", "business_type": "non_profit", "charges_enabled": true,
+            "country": "NL", "default_currency": "eur", "details_submitted": true, "email": null, "metadata": {},
+            "payouts_enabled": true, "settings": null, "type": "standard",
+        })
+    }
+
     /// `GET /v1/balance`: what all movements come to, in each currency.
     pub fn balance(&self) -> Value {
         let mut sums = std::collections::BTreeMap::<String, i64>::new();
