@@ -489,3 +489,32 @@ fn list_subscriptions(world: &mut World, _: &[&str], params: &Params) -> Result<
     });
     world.page(all, "/v1/subscriptions", params)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_can_be_read() {
+        for endpoint in ENDPOINTS {
+            let path = endpoint.path;
+            let unknown = Params::read("no_such_parameter=1", endpoint.takes).unwrap_err();
+            assert_eq!(
+                unknown.body()["error"]["code"],
+                "parameter_unknown",
+                "{path}"
+            );
+            match Params::read("expand[]=customer", endpoint.takes) {
+                Ok(params) => assert_eq!(params.texts("expand"), ["customer"], "{path}"),
+                Err(error) => {
+                    assert_eq!(error.body()["error"]["code"], "parameter_missing", "{path}")
+                }
+            }
+            let twin = ENDPOINTS
+                .iter()
+                .filter(|other| (other.method, other.path) == (endpoint.method, path))
+                .count();
+            assert_eq!(twin, 1, "{path}");
+        }
+    }
+}

@@ -474,3 +474,71 @@ fn looks_like_an_address(text: &str) -> bool {
         && !text.contains(char::is_whitespace)
         && text.len() <= 512
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAKES: &[&str] =
+        &["list[].name! str\nlist[].count int\nflag flag\nnote str?\nmetadata map\ncreated range"];
+
+    fn read(form: &str) -> Result<Params, Value> {
+        Params::read(form, TAKES).map_err(|error| error.body()["error"].clone())
+    }
+
+    #[test]
+    fn brackets_become_lists_and_objects() {
+        let params =
+            read("list[1][name]=b&list[0][name]=a%20%26&list[0][count]=3&flag=true&metadata[x]=1")
+                .unwrap();
+        let names: Vec<_> = params
+            .list("list")
+            .iter()
+            .map(|one| one.text("name").unwrap().to_owned())
+            .collect();
+        assert_eq!(names, ["a &", "b"]);
+        assert_eq!(params.list("list")[0].integer("count"), Some(3));
+        assert!(params.flag("flag") && params.value("metadata") == json!({ "x": "1" }));
+        let many: Vec<String> = (0..12)
+            .map(|at| format!("list[{at}][name]=n{at}"))
+            .collect();
+        assert_eq!(
+            read(&many.join("&")).unwrap().list("list")[10].text("name"),
+            Some("n10"),
+            "by number, not by letter"
+        );
+    }
+
+    #[test]
+    fn an_empty_value_unsets_what_can_be_unset() {
+        let params = read("note=&metadata=").unwrap();
+        assert!(params.has("note") && params.get("note").is_none());
+        assert_eq!(
+            params.metadata_over("metadata", &json!({ "x": "1" })),
+            json!({})
+        );
+        assert_eq!(
+            read("flag=").unwrap_err()["code"],
+            "parameter_invalid_empty"
+        );
+        let params = read("metadata[x]=&metadata[y]=2").unwrap();
+        assert_eq!(
+            params.metadata_over("metadata", &json!({ "x": "1" })),
+            json!({ "y": "2" })
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        for (form, parameter) in [
+            ("list[0][count]=3", "list[0][name]"),
+            ("list[0][name]=a&list[0][count]=x", "list[0][count]"),
+            ("list[0][name]=a&list[0][nom]=b", "list[0][nom]"),
+            ("created[after]=3", "created[after]"),
+            ("flag[a]=true", "flag"),
+            ("flag=yes", "flag"),
+        ] {
+            assert_eq!(read(form).unwrap_err()["param"], parameter, "{form}");
+        }
+    }
+}
