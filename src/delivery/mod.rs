@@ -1,0 +1,56 @@
+//! How an issue goes out.
+//!
+//! # The guarantee
+//!
+//! **No reader is skipped, ever. After a crash, at most as many readers as there were open connections get the issue
+//! twice; after an orderly stop, none.** The stories in `tests/stories/delivery.rs` kill the process to prove it, and a mail
+//! server that writes down what it accepted is the judge.
+//!
+//! It holds because of four rules:
+//!
+//! 1. *Every reader is a row before the first mail goes.* The content is frozen first ([`crate::digest`]), then the audience
+//!    becomes rows that say `waiting`. A reader leaves that state only with an outcome: sent, failed with its reason,
+//!    or skipped because they left or paused in the meantime. There is no position in a list that could be ahead of the mails.
+//! 2. *A row is done when the server has said so and that is on disk.* After the 250 to its data a connection waits until the
+//!    outcome is committed before it begins the next mail. So at any moment each connection has at most one mail whose outcome
+//!    is not on disk: that is what a crash can double. The outcomes of all connections are committed together, which is why
+//!    the waiting costs little.
+//! 3. *Who sends holds a lease, and looks at it before each mail.* A process that died, or was frozen, or lost the
+//!    database, has let its lease run out; the rows it held are free for others, and it will not send them when it wakes.
+//! 4. *A reader's mail has the same Message-ID each time,* so that a mailbox that compares them shows one mail.
+//!
+//! # What a failure means
+//!
+//! Answers about the mail change the reader's row ([`outcome`]): "later" is tried again along [`outcome::RETRY`] for two days,
+//! "never" is a failure, and an address that does not exist is not written to again. A connection that is refused or lost
+//! changes nobody's row but for a short pause: it is the connection that backs off. An answer lost after the final dot
+//! is uncertain: the mail is tried once more. When a server refuses everybody ([`REFUSALS_IN_A_ROW`]), it is not about
+//! readers any more: the run stops and asks staff. Whoever failed can be listed and tried again.
+
+pub mod acts;
+pub mod cli;
+pub mod desk;
+pub mod lease;
+pub mod letters;
+pub mod mail;
+pub mod outcome;
+pub mod pace;
+pub mod progress;
+mod recorder;
+pub mod schedule;
+pub mod send;
+pub mod store;
+pub mod task;
+mod view;
+
+use std::time::Duration;
+
+/// After so many refusals for good without one mail accepted between them, the run is paused: a relay that forgot our
+/// password refuses everybody, and everybody would be a failure.
+pub const REFUSALS_IN_A_ROW: usize = 25;
+
+/// How long a run's rows are kept after it is done; its counts stay.
+pub const KEPT: Duration = Duration::from_secs(42 * 24 * 3600);
+
+/// A page names a receiving domain from this many readers on: with fewer, a domain can be a person.
+pub const NAMED_FROM: i64 = 10;

@@ -1,0 +1,83 @@
+//! The background steps: what is due begins, audiences are gathered, mails go out, runs end and are forgotten.
+
+use super::acts::{self, ActError};
+use super::{KEPT, progress, schedule, send, store};
+use crate::app::Shared;
+use crate::clock::Moment;
+use crate::db;
+use crate::digest::{self, State};
+use crate::staff::{self, Actor};
+use crate::worker::Task;
+use std::time::Duration;
+
+/// The task that begins and ends runs.
+pub const CLOCK: &str = "delivery-clock";
+/// The task that sends.
+pub const SEND: &str = "delivery";
+
+/// This room's tasks.
+pub fn tasks() -> Vec<Task<Shared>> {
+    vec![
+        Task::new(CLOCK, Duration::from_secs(1), |app: Shared| async move { clock(&app).await }),
+        Task::new(SEND, Duration::from_secs(1), |app: Shared| async move { send::run(&app).await }),
+    ]
+}
+
+/// Everything but the sending itself, which may take hours: so an issue of another newsletter begins on time.
+pub async fn clock(app: &Shared) -> Result<bool, ActError> {
+    let now = app.clock.now();
+    let mut found = store::free_lapsed(&app.db, now).await? > 0;
+    for (issue, at) in store::due(&app.db, now).await? {
+        begin(app, issue, at).await?;
+        found = true;
+    }
+    for (issue,) in store::ungathered(&app.db).await? {
+        while !app.stop.is_cancelled() && store::gather(&app.db, issue, now).await? {}
+        found = true;
+        app.wake(SEND);
+    }
+    for (issue, _) in store::sending(&app.db).await? {
+        if store::next_due(&app.db, issue).await?.is_none() {
+            found |= finish(app, issue).await?;
+        }
+    }
+    Ok(found | store::forget(&app.db, now - KEPT, now).await?)
+}
+
+/// Begins an issue whose time has come, or holds it when that was too long ago, or when it cannot be frozen.
+async fn begin(app: &Shared, id: i64, at: Moment) -> Result<(), ActError> {
+    if app.clock.now().since(at) > schedule::LATE {
+        return hold(app, id, "Its time passed while Friday was not running; it is held").await;
+    }
+    match acts::start(app, Actor::Friday, id).await {
+        // Another process was faster.
+        Err(ActError::Freeze(digest::store::FreezeError::State { .. })) => Ok(()),
+        Err(error) if error.is_plain() => {
+            tracing::error!(issue = id, %error, "a scheduled issue cannot go out");
+            hold(app, id, &format!("It could not go out: {error}")).await
+        }
+        other => other,
+    }
+}
+
+async fn hold(app: &Shared, id: i64, why: &str) -> Result<(), ActError> {
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    if digest::store::move_state(&mut tx, now, id, State::Scheduled, State::Held).await? {
+        progress::note(&mut tx, id, now, why).await?;
+        staff::store::record(&mut tx, Actor::Friday, now, "issue.hold", &format!("issue {id}")).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn finish(app: &Shared, id: i64) -> db::Result<bool> {
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    if !store::finish(&mut tx, id, now).await? {
+        return Ok(false);
+    }
+    digest::store::move_state(&mut tx, now, id, State::Sending, State::Sent).await?;
+    progress::note(&mut tx, id, now, "Done").await?;
+    tx.commit().await?;
+    Ok(true)
+}

@@ -1,0 +1,429 @@
+//! What the delivery page shows: a run put into words and numbers, ready for its templates.
+
+use super::outcome::{reason, trouble};
+use super::progress::{self, DomainCounts, ReasonCount};
+use super::store::{self, Run};
+use super::{acts, acts::ActError, schedule};
+use crate::app::Shared;
+use crate::clock::Moment;
+use crate::digest::proof::Proof;
+use crate::digest::{Issue, State, subject};
+use crate::words::{Language, Words};
+use jiff::tz::TimeZone;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// From so long before an issue goes out its page counts the seconds.
+const COUNTDOWN: Duration = Duration::from_secs(60);
+/// Over how long the rate is taken.
+const RATE_OVER: Duration = Duration::from_secs(10);
+
+/// Which of its forms the page has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// To be tested, scheduled, sent.
+    Ready,
+    /// About to go out.
+    Countdown,
+    /// Going out, stopped, or done.
+    Out,
+}
+
+/// A delivery page.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The issue.
+    pub id: i64,
+    /// Its subject.
+    pub title: String,
+    /// Whether who looks may schedule, send and stop it.
+    pub may_send: bool,
+    /// "The Friday digest, No. 42".
+    pub name: String,
+    /// Where it stands, for the page's form.
+    pub stage: Stage,
+    /// Where it stands.
+    pub state: State,
+    /// The state's class: `is-good`, `is-warn`, `is-bad` or nothing.
+    pub tone: &'static str,
+    /// The state in words.
+    pub word: String,
+    /// "since 08:00:00".
+    pub since: String,
+    /// Where readers find it, once they can.
+    pub public: Option<String>,
+    /// Before it goes out.
+    pub before: Option<Ready>,
+    /// While and after it goes out.
+    pub run: Option<RunView>,
+    /// What happened: when, what.
+    pub log: Vec<(String, String)>,
+}
+
+/// Who would get it, and when.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// How many readers.
+    pub readers: i64,
+    /// The same with separators.
+    pub readers_text: String,
+    /// "full text 7,204, links 4,690".
+    pub editions: String,
+    /// When it is to go out, in words.
+    pub at: Option<String>,
+    /// The same for the date field.
+    pub date: String,
+    /// And for the time field.
+    pub time: String,
+    /// The time zone's place.
+    pub place: String,
+    /// Seconds left, in the countdown.
+    pub seconds: u64,
+    /// Seconds of it that are over.
+    pub waited: u64,
+}
+
+/// A run in numbers.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// Everybody, for the bar: at least one.
+    pub readers: i64,
+    /// Tried so far.
+    pub tried: i64,
+    /// Percent of that.
+    pub percent: i64,
+    /// "7,949".
+    pub tried_text: String,
+    /// "12,408".
+    pub readers_text: String,
+    /// "1 min 48 s left", or how long it took.
+    pub time: String,
+    /// Term, figure, note.
+    pub figures: Vec<(&'static str, String, String)>,
+    /// Domains with ten readers or more, and a last line for all others.
+    pub domains: Vec<DomainView>,
+    /// Why readers failed or wait again.
+    pub reasons: Vec<(String, String)>,
+    /// Whether anybody failed.
+    pub failed: bool,
+    /// Whether it stands still or is over.
+    pub at_rest: bool,
+    /// Whether the rows are gone, and with them reasons and domains.
+    pub forgotten: bool,
+}
+
+/// A receiving domain in numbers, with its bar.
+#[derive(Clone, Debug)]
+pub struct DomainView {
+    /// Its name, or "Smaller domains".
+    pub name: String,
+    /// Tried, accepted, deferred, failed.
+    pub counts: [String; 4],
+    /// Percent accepted, deferred, failed.
+    pub shares: [f64; 3],
+    /// The state's class.
+    pub tone: &'static str,
+    /// The state in words.
+    pub word: String,
+}
+
+/// What a page that looks again and again remembers: how far it was a moment ago, which makes the rate, and the
+/// audience, which takes long to count and does not change in a minute.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    looks: VecDeque<(Moment, i64)>,
+    audience: Option<(Vec<(String, i64)>, i64)>,
+}
+
+impl Seen {
+    /// Takes a look; messages a second, once there were two.
+    fn look(&mut self, now: Moment, tried: i64) -> Option<f64> {
+        while self.looks.len() > 1 && now.since(self.looks[0].0) > RATE_OVER {
+            self.looks.pop_front();
+        }
+        let rate = self.looks.front().filter(|(at, _)| now.since(*at) >= Duration::from_millis(900)).map(|(at, before)| {
+            (tried - before).max(0) as f64 / now.since(*at).as_secs_f64()
+        });
+        self.looks.push_back((now, tried));
+        rate
+    }
+}
+
+/// Looks at an issue.
+pub async fn view(app: &Shared, id: i64, may_send: bool, seen: &mut Seen) -> Result<View, ActError> {
+    let issue = acts::issue(app, id).await?;
+    let newsletter = acts::newsletter(app, &issue)?;
+    let (zone, now) = (newsletter.zone(), app.clock.now());
+    let run = store::run(&app.db, id).await?;
+    let stage = match (issue.state, issue.scheduled_at) {
+        (State::Scheduled, Some(at)) if at <= now + COUNTDOWN => Stage::Countdown,
+        (state, _) if state.is_open() => Stage::Ready,
+        _ => Stage::Out,
+    };
+    let title = if issue.subject.is_empty() {
+        Proof::of(app, id).await.map(|proof| subject(&issue, &proof.entries, &newsletter.name))?
+    } else {
+        issue.subject.clone()
+    };
+    let before = if stage == Stage::Out { None } else { Some(ready(app, &issue, &zone, now, seen).await?) };
+    let waits = run.as_ref().is_some_and(|run| run.waiting() > 0 && run.untried() == 0 && run.gathered_at.is_some());
+    let (tone, word) = state_words(issue.state, stage, waits, run.as_ref());
+    let number = issue.number.map(|n| format!(", No. {n}")).unwrap_or_default();
+    let log = progress::events(&app.db, id).await?;
+    Ok(View {
+        id,
+        title,
+        may_send,
+        name: format!("{}{number}", newsletter.name),
+        stage,
+        state: issue.state,
+        tone,
+        word,
+        since: since(run.as_ref(), &zone, now),
+        public: issue.number.filter(|_| issue.state.is_public()).map(|n| format!("/newsletters/{}/issues/{n}", newsletter.slug)),
+        before,
+        run: match run {
+            Some(run) => Some(run_view(app, &issue, run, &zone, now, seen).await?),
+            None => None,
+        },
+        log: log.into_iter().map(|event| (clock(event.at, &zone, now), event.what)).collect(),
+    })
+}
+
+fn state_words(state: State, stage: Stage, waits: bool, run: Option<&Run>) -> (&'static str, String) {
+    let (tone, word) = match state {
+        State::Draft => ("", "Draft"),
+        State::Scheduled if stage == Stage::Countdown => ("is-warn", "About to go out"),
+        State::Scheduled => ("is-good", "Scheduled"),
+        State::Held => ("is-bad", "Held"),
+        State::Sending if run.is_some_and(|run| run.gathered_at.is_none()) => ("is-warn", "Gathering readers"),
+        State::Sending if waits => ("is-good", "Out, some are tried again"),
+        State::Sending => ("is-warn", "Going out"),
+        State::Paused => ("is-bad", "Paused"),
+        State::Sent => ("is-good", "Sent"),
+        State::Cancelled => ("is-bad", "Cancelled"),
+    };
+    (tone, word.to_owned())
+}
+
+fn since(run: Option<&Run>, zone: &TimeZone, now: Moment) -> String {
+    match run.map(|run| (run.started_at, run.finished_at)) {
+        None => String::new(),
+        Some((start, None)) => format!("since {}", clock(start, zone, now)),
+        Some((start, Some(end))) => format!("{} to {}", clock(start, zone, now), clock(end, zone, start)),
+    }
+}
+
+async fn ready(app: &Shared, issue: &Issue, zone: &TimeZone, now: Moment, seen: &mut Seen) -> Result<Ready, ActError> {
+    if seen.audience.is_none() {
+        seen.audience = Some(acts::audience(app, issue).await?);
+    }
+    let (by_edition, readers) = seen.audience.clone().unwrap_or_default();
+    let newsletter = acts::newsletter(app, issue)?;
+    let shown = issue.scheduled_at.filter(|at| *at > now).or_else(|| schedule::next(&newsletter, now)).unwrap_or(now);
+    let shown = shown.to_jiff().to_zoned_datetime(zone.clone());
+    let seconds = issue.scheduled_at.map_or(0, |at| at.since(now).as_secs());
+    let name = |edition: &str| match edition {
+        "full" => "full text",
+        "links" => "links",
+        _ => "plain",
+    };
+    let editions: Vec<String> = by_edition.iter().map(|(edition, n)| format!("{} {}", name(edition), number(*n))).collect();
+    Ok(Ready {
+        readers,
+        readers_text: number(readers),
+        editions: editions.join(", "),
+        at: issue.scheduled_at.map(|at| acts::wall(at, zone)),
+        date: shown.strftime("%Y-%m-%d").to_string(),
+        time: shown.strftime("%H:%M").to_string(),
+        place: newsletter.time_zone.rsplit('/').next().unwrap_or("UTC").replace('_', " "),
+        seconds,
+        waited: COUNTDOWN.as_secs().saturating_sub(seconds),
+    })
+}
+
+async fn run_view(
+    app: &Shared,
+    issue: &Issue,
+    run: Run,
+    zone: &TimeZone,
+    now: Moment,
+    seen: &mut Seen,
+) -> Result<RunView, ActError> {
+    let id = issue.id;
+    let reasons = progress::reasons(&app.db, id).await?;
+    let moving = issue.state == State::Sending && run.untried() > 0;
+    let next_try = progress::next_try(&app.db, id).await?.filter(|_| issue.state != State::Cancelled);
+    let pace = seen.look(now, run.tried()).or_else(|| average(&run, now)).filter(|_| moving);
+    Ok(RunView {
+        readers: run.readers.max(1),
+        tried: run.tried(),
+        percent: (run.tried() * 100).checked_div(run.readers).unwrap_or(0),
+        tried_text: number(run.tried()),
+        readers_text: number(run.readers),
+        time: match (run.finished_at, pace) {
+            (Some(end), _) => format!("in {}", lasting(end.since(run.started_at))),
+            (None, Some(pace)) if pace > 0.0 => {
+                format!("{} left", lasting(Duration::from_secs_f64((run.untried() as f64 / pace).min(8e6))))
+            }
+            _ => String::new(),
+        },
+        figures: figures(app, issue, &run, pace, next_try.map(|at| clock(at, zone, now))).await?,
+        domains: domain_views(progress::domains(&app.db, &app.keys, id).await?, &run),
+        reasons: reasons.iter().map(|r| (reason_text(r), number(r.readers))).collect(),
+        failed: run.failed > 0,
+        at_rest: !moving,
+        forgotten: run.forgotten_at.is_some(),
+    })
+}
+
+fn average(run: &Run, now: Moment) -> Option<f64> {
+    let seconds = now.since(run.started_at).as_secs_f64();
+    (seconds >= 1.0 && run.tried() > 0).then(|| run.tried() as f64 / seconds)
+}
+
+async fn figures(
+    app: &Shared,
+    issue: &Issue,
+    run: &Run,
+    pace: Option<f64>,
+    next_try: Option<String>,
+) -> Result<Vec<(&'static str, String, String)>, ActError> {
+    let mut figures = Vec::new();
+    if issue.state == State::Sending && run.untried() > 0 {
+        let limit = match app.config.send_rate {
+            0 => "no limit".to_owned(),
+            rate => format!("limit {} /s", number(rate.into())),
+        };
+        figures.push(("Rate", format!("{:.1} /s", pace.unwrap_or(0.0)), limit));
+    }
+    figures.push(("Accepted", number(run.sent), format!("{} of those tried", percent(run.sent, run.tried()))));
+    figures.push(("Deferred", number(run.deferred), next_try.map_or_else(|| "nobody waits for another try".to_owned(), |at| format!("next try {at}"))));
+    figures.push(("Failed", number(run.failed), if run.failed == 0 { "nobody".to_owned() } else { "by reason below".to_owned() }));
+    figures.push(("Uncertain", number(run.uncertain), "answer lost after the last dot".to_owned()));
+    if run.skipped > 0 {
+        figures.push(("Left meanwhile", number(run.skipped), "or paused, and were spared it".to_owned()));
+    }
+    if run.untried() > 0 {
+        let note = match issue.state {
+            State::Cancelled => "will not get it".to_owned(),
+            State::Sending => format!("{} connections", store::connections(&app.db, app.clock.now()).await?),
+            _ => "nothing goes out now".to_owned(),
+        };
+        figures.push(("Waiting", number(run.untried()), note));
+    }
+    Ok(figures)
+}
+
+fn domain_views(domains: Vec<DomainCounts>, run: &Run) -> Vec<DomainView> {
+    // What is not in a line of its own is in the last one, so the lines always add up to the figures above.
+    let sum = |count: fn(&DomainCounts) -> i64| domains.iter().map(count).sum::<i64>();
+    let rest = DomainCounts {
+        name: if domains.is_empty() { "All domains" } else { "All smaller domains" }.to_owned(),
+        sent: (run.sent - sum(|d| d.sent)).max(0),
+        deferred: (run.deferred - sum(|d| d.deferred)).max(0),
+        failed: (run.failed - sum(|d| d.failed)).max(0),
+        trouble: None,
+    };
+    let rest = Some(rest).filter(|rest| rest.tried() > 0);
+    domains.into_iter().chain(rest).map(domain_view).collect()
+}
+
+fn domain_view(domain: DomainCounts) -> DomainView {
+    let share = |n: i64| if domain.tried() == 0 { 0.0 } else { (n * 1000 / domain.tried()) as f64 / 10.0 };
+    let (tone, word) = match &domain.trouble {
+        _ if domain.deferred + domain.failed == 0 => ("is-good", "Good".to_owned()),
+        Some(code) if domain.deferred > 0 => ("is-warn", format!("Puts off: {code}")),
+        Some(code) => ("is-bad", format!("Refused: {code}")),
+        None => ("is-warn", "Some were put off or refused".to_owned()),
+    };
+    DomainView {
+        counts: [domain.tried(), domain.sent, domain.deferred, domain.failed].map(number),
+        shares: [share(domain.sent), share(domain.deferred), share(domain.failed)],
+        name: domain.name,
+        tone,
+        word,
+    }
+}
+
+/// "4.2.2 mailbox full; tried again".
+fn reason_text(count: &ReasonCount) -> String {
+    let code = count.trouble.as_str();
+    let ours = [trouble::UNCERTAIN, trouble::DROPPED, trouble::UNREADABLE].contains(&code);
+    let text = if ours { reason(code).to_owned() } else { format!("{code} {}", reason(code)) };
+    let then = match (count.state.as_str(), code) {
+        ("waiting", _) => "; tried again",
+        (_, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1") => "; will not be written to again",
+        _ => "",
+    };
+    let mut text = text + then;
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
+/// A number as staff read it.
+pub fn number(n: i64) -> String {
+    Words::of(Language::En).number(n)
+}
+
+fn percent(part: i64, whole: i64) -> String {
+    match (part * 1000).checked_div(whole) {
+        None | Some(1000) => "100 %".to_owned(),
+        Some(tenths) => format!("{}.{} %", tenths / 10, tenths % 10),
+    }
+}
+
+/// "08:01:12" today, "Thu 12:20" within the week, the date before that.
+fn clock(at: Moment, zone: &TimeZone, now: Moment) -> String {
+    let (then, today) = (at.to_jiff().to_zoned_datetime(zone.clone()), now.to_jiff().to_zoned_datetime(zone.clone()));
+    let days = (now.millis() - at.millis()).abs() / 86_400_000;
+    let format = match days {
+        _ if then.date() == today.date() => "%H:%M:%S",
+        0..=5 => "%a %H:%M",
+        _ => "%-d %b %Y, %H:%M",
+    };
+    then.strftime(format).to_string()
+}
+
+/// "5 min 2 s".
+fn lasting(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, s) => format!("{m} min {s} s"),
+        (0, h, m, _) => format!("{h} h {m} min"),
+        (d, h, ..) => format!("{d} d {h} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_of_the_last_seconds_only() {
+        let mut rate = Seen::default();
+        let at = |s: u64| Moment::from_millis(0) + Duration::from_secs(s);
+        assert_eq!(rate.look(at(0), 0), None);
+        assert_eq!(rate.look(at(1), 10), Some(10.0));
+        for second in 2..=20 {
+            rate.look(at(second), 10);
+        }
+        assert_eq!(rate.look(at(21), 10), Some(0.0), "what was half a minute ago is forgotten");
+    }
+
+    #[test]
+    fn times_and_shares_read_well() {
+        assert_eq!(lasting(Duration::from_secs(302)), "5 min 2 s");
+        assert_eq!(lasting(Duration::from_secs(59)), "59 s");
+        assert_eq!(lasting(Duration::from_secs(90_000)), "1 d 1 h");
+        assert_eq!(percent(7_912, 7_949), "99.5 %");
+        assert_eq!(percent(0, 0), "100 %");
+        let count = |state: &str, trouble: &str| ReasonCount { state: state.into(), trouble: trouble.into(), readers: 1 };
+        assert_eq!(reason_text(&count("waiting", "4.2.2")), "4.2.2 mailbox full; tried again");
+        assert_eq!(reason_text(&count("failed", "uncertain")), "The answer was lost after the last dot: they may have it");
+        assert_eq!(reason_text(&count("failed", "5.1.1")), "5.1.1 no such mailbox; will not be written to again");
+    }
+}
