@@ -2,7 +2,8 @@
 //! line call the same functions, and each act is in the staff log within the transaction that does it.
 
 use super::schedule::{WhenError, when};
-use super::{progress, store, task};
+use super::store::{self, progress};
+use super::task;
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::db;
@@ -55,7 +56,7 @@ pub enum ActError {
     NoFailures(i64),
     /// The sender's address.
     #[error(transparent)]
-    Sender(#[from] super::mail::SenderError),
+    Sender(#[from] crate::mail::SenderError),
     /// The time.
     #[error(transparent)]
     When(#[from] WhenError),

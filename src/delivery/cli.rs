@@ -2,8 +2,8 @@
 //! for scripts. The mails themselves go out through the running service; these commands tell it what to do.
 
 use super::outcome::reason;
-use super::store::Run;
-use super::{acts, progress, store};
+use super::acts;
+use super::store::{self, Run, progress};
 use crate::app::Shared;
 use crate::digest::{Issue, State};
 use crate::staff::Actor;

@@ -2,7 +2,7 @@
 
 use super::acts::{self, ActError, WINDOW};
 use super::view::{Seen, Stage, View, number, view};
-use super::progress;
+use super::store::progress;
 use crate::address::Address;
 use crate::app::Shared;
 use crate::digest;

@@ -1,11 +1,11 @@
 //! The letters of one issue, made from its frozen editions when the first reader is due.
 
-use super::mail::{Body, Letter, Marks, Own, Sender};
+use super::mail::{Body, Letter, Marks, Own};
 use crate::address::Address;
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::digest;
-use crate::mail::Envelope;
+use crate::mail::{Envelope, Sender, SenderError};
 use crate::subscribers::{self, Edition};
 use crate::words::Language;
 use data_encoding::BASE32_NOPAD;
@@ -45,7 +45,7 @@ struct Made {
 pub enum LetterError {
     /// The settings.
     #[error(transparent)]
-    Sender(#[from] super::mail::SenderError),
+    Sender(#[from] SenderError),
     /// The newsletter is in no settings any more.
     #[error("the newsletter \"{0}\" is not among the settings")]
     NoNewsletter(String),

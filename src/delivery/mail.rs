@@ -10,8 +10,7 @@
 
 use crate::address::Address;
 use crate::clock::Moment;
-use lettre::message::Mailbox as Party;
-use lettre::message::header::{From as FromField, HeaderName, HeaderValue, Headers, Subject};
+use crate::mail::{Sender, text_field};
 use quoted_printable::{Options, encode_with_options};
 use std::sync::Arc;
 
@@ -19,38 +18,6 @@ use std::sync::Arc;
 const BOUNDARY: &str = "=_friday_digest";
 /// The longest line of quoted-printable, without its line end.
 const LINE: usize = 76;
-
-/// Whose mail it is.
-#[derive(Clone, Debug)]
-pub struct Sender {
-    party: Party,
-    address: Address,
-}
-
-/// A sender that the settings got wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("the newsletter's sender is not \"Name <address>\"")]
-pub struct SenderError;
-
-impl Sender {
-    /// Reads `Name <address>`.
-    pub fn parse(text: &str) -> Result<Sender, SenderError> {
-        let party: Party = text.parse().map_err(|_| SenderError)?;
-        let address = Address::parse(party.email.as_ref()).map_err(|_| SenderError)?;
-        let email = lettre::Address::new(address.local(), address.domain()).map_err(|_| SenderError)?;
-        Ok(Sender { party: Party::new(party.name, email), address })
-    }
-
-    /// The same address under another name.
-    pub fn named(&self, name: &str) -> Sender {
-        Sender { party: Party::new(Some(name.to_owned()), self.party.email.clone()), address: self.address.clone() }
-    }
-
-    /// The domain, ASCII: of the return path, of message ids, of `mailto:` links.
-    pub fn domain(&self) -> &str {
-        self.address.domain()
-    }
-}
 
 /// The links that differ for each reader.
 #[derive(Clone, Copy, Debug)]
@@ -153,11 +120,9 @@ pub struct Own<'a> {
 impl Letter {
     /// A letter from `sender`. `list` is the newsletter's slug and, unless the reader wants it discreet, its name.
     pub fn new(sender: &Sender, subject: &str, list: (&str, Option<&str>), body: Arc<Body>) -> Letter {
-        let mut headers = Headers::new();
-        headers.set(FromField::from(lettre::message::Mailboxes::from(sender.party.clone())));
-        headers.set(Subject::from(subject.replace(char::is_control, " ")));
-        headers.insert_raw(HeaderValue::new(HeaderName::new_from_ascii_str("List-Id"), list_id(list, sender.domain())));
-        Letter { head: headers.to_string().into(), body }
+        let list = text_field("List-Id", &list_id(list, sender.domain()));
+        let head = sender.from_field() + &text_field("Subject", subject) + &list;
+        Letter { head: head.into(), body }
     }
 
     /// Writes the mail for one reader into `out`, which is emptied first.

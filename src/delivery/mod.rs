@@ -35,7 +35,6 @@ pub mod letters;
 pub mod mail;
 pub mod outcome;
 pub mod pace;
-pub mod progress;
 mod recorder;
 pub mod schedule;
 pub mod send;

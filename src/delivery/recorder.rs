@@ -6,7 +6,7 @@
 
 use super::lease::Lease;
 use super::outcome::Outcome;
-use super::progress::{self, DomainChange};
+use super::store::progress::{self, DomainChange};
 use super::store::{self, Record};
 use crate::app::Shared;
 use crate::db;

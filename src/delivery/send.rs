@@ -14,8 +14,8 @@ use super::letters::{LetterError, Letters};
 use super::outcome::{Before, Outcome, decide, trouble};
 use super::pace::{DomainPace, Pace, Turn};
 use super::recorder::{Domain, Entry, record};
-use super::store::{self, Claimed, Record};
-use super::{REFUSALS_IN_A_ROW, acts, progress};
+use super::store::{self, Claimed, Record, progress};
+use super::{REFUSALS_IN_A_ROW, acts};
 use crate::address::Address;
 use crate::app::Shared;
 use crate::clock::Moment;
@@ -481,6 +481,7 @@ async fn line(run: Arc<Run>, jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>,
         pending = Some((job.going.clone(), written));
         run.done();
         if refused {
+            job.going.open.store(false, Ordering::SeqCst);
             settle(&mut pending).await;
             stop_refused(&run, &job.going).await;
         }
@@ -502,7 +503,6 @@ async fn line(run: Arc<Run>, jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>,
 }
 
 async fn stop_refused(run: &Run, going: &Going) {
-    going.open.store(false, Ordering::SeqCst);
     let why = format!("The mail server refused {REFUSALS_IN_A_ROW} readers in a row");
     if let Err(error) = acts::hold_up(&run.app, going.issue, &why).await {
         tracing::warn!(%error, issue = going.issue, "the issue cannot be paused");

@@ -4,6 +4,8 @@
 //! marks up to thirty-two readers as sent. A commit holds the outcomes of all connections that finished meanwhile, so the
 //! cost of one is shared among many.
 
+pub mod progress;
+
 use super::outcome::{Outcome, trouble};
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};

@@ -1,7 +1,8 @@
 //! The background steps: what is due begins, audiences are gathered, mails go out, runs end and are forgotten.
 
 use super::acts::{self, ActError};
-use super::{KEPT, progress, schedule, send, store};
+use super::store::{self, progress};
+use super::{KEPT, schedule, send};
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::db;

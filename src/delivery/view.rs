@@ -1,7 +1,7 @@
 //! What the delivery page shows: a run put into words and numbers, ready for its templates.
 
 use super::outcome::{reason, trouble};
-use super::progress::{self, DomainCounts, ReasonCount};
+use super::store::progress::{self, DomainCounts, ReasonCount};
 use super::store::{self, Run};
 use super::{acts, acts::ActError, schedule};
 use crate::app::Shared;

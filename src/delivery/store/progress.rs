@@ -1,8 +1,8 @@
 //! What can be seen of a run: counts by domain and by reason, who failed, what happened.
 
-use super::outcome::Outcome;
-use super::store::Record;
-use super::NAMED_FROM;
+use super::super::NAMED_FROM;
+use super::super::outcome::Outcome;
+use super::Record;
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
 use crate::keys::{Drawer, Keys};

@@ -1,0 +1,656 @@
+//! How an issue goes out, judged by what a mail server accepted.
+
+use crate::house::{House, story};
+use crate::smtp_sink::{Fault, Sink, Step, When};
+use friday::address::Address;
+use friday::app::{App, Shared};
+use friday::clock::{Clock, DAY, Moment};
+use friday::config::Config;
+use friday::db;
+use friday::delivery::acts::{self, ActError};
+use friday::delivery::lease::LEASE;
+use friday::delivery::store::{self, Run, progress};
+use friday::delivery::{outcome, send, task};
+use friday::digest::{self, State};
+use friday::keys::{Drawer, Keys};
+use friday::mail::Mailer;
+use friday::staff::Actor;
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const WEEKLY: &str = "weekly";
+const NO_WINDOW: Duration = Duration::ZERO;
+
+/// A Friday that sends through this sink, on a house's database, at a house's time.
+fn through(house: &House, sink: &Sink, connections: usize, settings: &[(&str, &str)]) -> Shared {
+    at_clock(house, sink, connections, settings, house.app.clock.clone())
+}
+
+fn at_clock(house: &House, sink: &Sink, connections: usize, settings: &[(&str, &str)], clock: Clock) -> Shared {
+    let mut environment: BTreeMap<String, String> =
+        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    environment.insert("FRIDAY_SMTP_URL".to_owned(), sink.url(connections));
+    let read = Config::from_sources(environment, None).unwrap();
+    let config = Config { smtp: read.smtp, send_rate: read.send_rate, domain_rate: read.domain_rate, ..house.app.config.clone() };
+    let mailer = Mailer::from_config(&config, &clock);
+    App::assemble(config, house.app.db.clone(), keys(house), mailer, clock)
+}
+
+fn keys(house: &House) -> Keys {
+    Keys::open_or_create(&house.app.config.key_file).unwrap()
+}
+
+/// Readers `0@…`, `1@…`, spread over some domains, all of the weekly digest.
+async fn readers(house: &House, count: usize) -> Vec<i64> {
+    let domains = ["example.org", "example.net", "example.com", "mail.example"];
+    let addresses = (0..count).map(|n| format!("reader-{n}@{}", domains[n % domains.len()]));
+    seed(house, &addresses.collect::<Vec<_>>()).await
+}
+
+async fn seed(house: &House, addresses: &[String]) -> Vec<i64> {
+    let mut ids = Vec::new();
+    let mut tx = house.app.db.begin().await.unwrap();
+    for address in addresses {
+        let (id, address) = (db::new_id(), Address::parse(address).unwrap());
+        tx.query(
+            "INSERT INTO subscribers (id, address_sealed, address_index, edition, discreet, no_asks)
+             VALUES ($1, $2, $3, 'links', FALSE, FALSE)",
+        )
+        .bind(id)
+        .bind(house.app.keys.seal(Drawer::Subscribers, &id.to_be_bytes(), address.as_str().as_bytes()))
+        .bind(house.app.keys.index(Drawer::Subscribers, &address))
+        .execute()
+        .await
+        .unwrap();
+        tx.query("INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, 0, 0)")
+            .bind(id)
+            .bind(WEEKLY)
+            .execute()
+            .await
+            .unwrap();
+        ids.push(id);
+    }
+    tx.commit().await.unwrap();
+    ids
+}
+
+/// A draft that could go out.
+async fn draft(app: &Shared) -> i64 {
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await.unwrap();
+    let id = digest::store::create(&mut tx, now, WEEKLY, "Пятница, the week").await.unwrap();
+    let draft = digest::Draft {
+        subject: "Пятница, the week".to_owned(),
+        introduction: "Good morning. An *introduction* with = and ё.\n\n.A dot begins this line.".to_owned(),
+        ..digest::Draft::default()
+    };
+    let (seen,): (Moment,) = tx.query("SELECT changed_at FROM issues WHERE id = $1").bind(id).one().await.unwrap();
+    digest::store::save(&mut tx, now, id, seen, &draft).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+/// A draft that has been sent off.
+async fn started(app: &Shared) -> i64 {
+    let id = draft(app).await;
+    acts::send(app, Actor::Cli, id, None, NO_WINDOW).await.unwrap();
+    id
+}
+
+/// Runs the room's tasks until none finds work.
+async fn work(app: &Shared) {
+    loop {
+        let clock = task::clock(app).await.unwrap();
+        let sent = send::run(app).await.unwrap();
+        if !clock && !sent {
+            return;
+        }
+    }
+}
+
+async fn run_of(app: &Shared, id: i64) -> Run {
+    store::run(&app.db, id).await.unwrap().unwrap()
+}
+
+async fn state(app: &Shared, id: i64) -> State {
+    digest::store::issue(&app.db, id).await.unwrap().unwrap().state
+}
+
+fn header<'a>(raw: &'a str, name: &str) -> Vec<&'a str> {
+    let head = raw.split("\r\n\r\n").next().unwrap();
+    head.split("\r\n").filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+}
+
+story!(every_reader_gets_one_mail_with_the_headers_of_the_contract, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 4, &[]);
+    readers(&house, 50).await;
+    let id = started(&app).await;
+    work(&app).await;
+
+    assert_eq!((sink.by_recipient().len(), sink.doubled()), (50, 0));
+    assert_eq!(state(&app, id).await, State::Sent);
+    let run = run_of(&app, id).await;
+    assert_eq!((run.readers, run.sent, run.failed, run.waiting()), (50, 50, 0, 0));
+    let mut ids = std::collections::BTreeSet::new();
+    for mail in sink.accepted() {
+        let raw = String::from_utf8(mail.raw.clone()).unwrap();
+        for name in ["From", "To", "Subject", "Date", "Message-ID", "List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "MIME-Version"] {
+            assert_eq!(header(&raw, name).len(), 1, "{name} in {raw}");
+        }
+        assert_eq!(header(&raw, "To"), [mail.to.as_str()]);
+        assert_eq!(header(&raw, "List-Unsubscribe-Post"), ["List-Unsubscribe=One-Click"]);
+        assert!(header(&raw, "List-Unsubscribe")[0].starts_with("<http"));
+        assert!(raw.contains("\r\n <mailto:unsubscribe+"));
+        assert!(raw.contains("text/plain") && raw.contains("text/html"));
+        assert!(header(&raw, "Auto-Submitted").is_empty());
+        assert!(mail.from.starts_with("bounce+") && mail.from.split('@').next().unwrap().len() <= 64, "{}", mail.from);
+        ids.insert(header(&raw, "Message-ID")[0].to_owned());
+        ids.insert(mail.from.clone());
+        // No mail names another reader.
+        let others = sink.accepted().into_iter().filter(|other| other.to != mail.to);
+        assert!(others.into_iter().all(|other| !raw.contains(&format!(" {}\r\n", other.to))));
+    }
+    assert_eq!(ids.len(), 100, "each mail has its own Message-ID and return path");
+});
+
+story!(a_second_send_is_refused_and_sends_nothing, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 10).await;
+    let id = started(&app).await;
+    let again = acts::send(&app, Actor::Cli, id, None, NO_WINDOW).await.unwrap_err();
+    assert!(matches!(again, ActError::State { state: State::Sending, .. }), "{again}");
+    work(&app).await;
+    let again = acts::send(&app, Actor::Cli, id, None, NO_WINDOW).await.unwrap_err();
+    assert_eq!(again.to_string(), format!("issue {id} is sent: an issue is sent once"));
+    work(&app).await;
+    assert_eq!(sink.count(), 10);
+});
+
+story!(another_number_than_there_are_readers_sends_nothing, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    let id = draft(&app).await;
+    let nobody = acts::send(&app, Actor::Cli, id, None, NO_WINDOW).await.unwrap_err();
+    assert!(matches!(nobody, ActError::Nobody(_)), "{nobody}");
+    readers(&house, 10).await;
+    let wrong = acts::send(&app, Actor::Cli, id, Some(11), NO_WINDOW).await.unwrap_err();
+    assert!(matches!(wrong, ActError::Readers { typed: 11, really: 10 }), "{wrong}");
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (0, State::Draft));
+});
+
+story!(who_left_or_paused_or_was_suppressed_since_the_freeze_is_spared, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    let ids = readers(&house, 12).await;
+    // Paused before the freeze: not in the audience at all.
+    let pause = "UPDATE subscribers SET paused_until = $2 WHERE id = $1";
+    house.app.db.write(pause).bind(ids[0]).bind(app.clock.now() + DAY).execute().await.unwrap();
+    let id = started(&app).await;
+    task::clock(&app).await.unwrap();
+    assert_eq!(run_of(&app, id).await.readers, 11);
+    house.app.db.write(pause).bind(ids[1]).bind(app.clock.now() + DAY).execute().await.unwrap();
+    house.app.db.write("DELETE FROM subscriptions WHERE subscriber_id = $1").bind(ids[2]).execute().await.unwrap();
+    work(&app).await;
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.skipped, run.waiting()), (9, 2, 0));
+    let got = sink.by_recipient();
+    assert!(!got.contains_key("reader-0@example.org") && !got.contains_key("reader-1@example.net") && !got.contains_key("reader-2@example.com"));
+    assert_eq!(got.len(), 9);
+});
+
+story!(later_is_tried_again_and_never_is_never, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 20).await;
+    sink.fail(Step::Rcpt, When::For("reader-3@"), Fault::Say("550 5.1.1 <reader-3@mail.example> no such user"));
+    sink.fail(Step::Rcpt, When::For("reader-4@"), Fault::Say("550 no"));
+    sink.fail(Step::Rcpt, When::For("reader-5@"), Fault::Say("452 4.2.2 mailbox full"));
+    let id = started(&app).await;
+    work(&app).await;
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.failed, run.deferred, run.untried()), (17, 2, 1, 0));
+    assert_eq!(state(&app, id).await, State::Sending, "somebody still waits");
+    let failures = progress::failures(&app.db, id, i64::MIN, 10).await.unwrap();
+    let mut reasons: Vec<&str> = failures.iter().map(|f| f.trouble.as_str()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["5.1.1", "550"]);
+
+    // Not before its time, and then again.
+    work(&app).await;
+    assert_eq!(sink.count(), 17);
+    sink.heal();
+    house.app.clock.advance(outcome::RETRY[0] + outcome::RETRY[0] / 10);
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (18, State::Sent));
+
+    // The failed can be tried again, but not the one that is not there.
+    assert_eq!(acts::retry(&app, Actor::Cli, id).await.unwrap(), 2);
+    work(&app).await;
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.failed, run.skipped), (19, 0, 1));
+    assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&app, id).await), (19, 0, State::Sent));
+});
+
+story!(a_server_that_says_later_for_two_days_is_given_up, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 1, &[]);
+    readers(&house, 1).await;
+    sink.fail(Step::Rcpt, When::Always, Fault::Say("451 4.7.1 not now"));
+    let id = started(&app).await;
+    let mut tries = 0;
+    while state(&app, id).await == State::Sending {
+        work(&app).await;
+        tries += 1;
+        house.app.clock.advance(Duration::from_secs(5 * 3600));
+        assert!(tries < 30);
+    }
+    let run = run_of(&app, id).await;
+    assert_eq!((tries, run.failed, run.deferred), (outcome::RETRY.len() + 1, 1, 0));
+});
+
+story!(a_connection_that_fails_anywhere_costs_no_reader_anything, async |house: House| {
+    for (step, fault) in [
+        (Step::Greeting, Fault::Drop),
+        (Step::Greeting, Fault::Say("554 5.3.2 no service")),
+        (Step::Mail, Fault::Drop),
+        (Step::Mail, Fault::Say("421 4.3.2 closing")),
+        (Step::Rcpt, Fault::Drop),
+        (Step::Rcpt, Fault::Say("421 4.7.0 too many connections")),
+        (Step::Data, Fault::Drop),
+        (Step::Data, Fault::Say("421 4.3.0 out of disk")),
+        (Step::Dot, Fault::Say("421 4.3.0 later")),
+    ] {
+        let sink = Sink::start().await;
+        let app = through(&house, &sink, 3, &[]);
+        house.app.db.write("DELETE FROM subscriptions").execute().await.unwrap();
+        house.app.db.write("DELETE FROM subscribers").execute().await.unwrap();
+        readers(&house, 30).await;
+        sink.fail(step, When::Times(7), fault.clone());
+        let id = started(&app).await;
+        for _ in 0..20 {
+            work(&app).await;
+            house.app.clock.advance(Duration::from_secs(3 * 60));
+        }
+        let run = run_of(&app, id).await;
+        assert_eq!((run.sent, run.failed, run.uncertain), (30, 0, 0), "{step:?} {fault:?}");
+        assert_eq!((sink.by_recipient().len(), sink.doubled()), (30, 0), "{step:?} {fault:?}");
+        assert_eq!(state(&app, id).await, State::Sent, "{step:?} {fault:?}");
+    }
+});
+
+story!(a_mail_server_that_is_away_costs_nobody_anything_and_staff_see_it, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 3, &[]);
+    readers(&house, 5).await;
+    sink.fail(Step::Greeting, When::Always, Fault::Drop);
+    let id = started(&app).await;
+    for _ in 0..5 {
+        work(&app).await;
+        house.app.clock.advance(Duration::from_secs(60));
+    }
+    let run = run_of(&app, id).await;
+    assert_eq!((run.untried(), run.deferred, run.failed), (5, 0, 0));
+    let events = progress::events(&app.db, id).await.unwrap();
+    let away = events.iter().filter(|event| event.what.contains("mail server is away")).count();
+    assert_eq!(away, 1, "{events:?}");
+    sink.heal();
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (5, State::Sent));
+});
+
+story!(one_reader_over_whom_every_connection_breaks_holds_up_nobody, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 1, &[]);
+    readers(&house, 20).await;
+    sink.fail(Step::Rcpt, When::For("reader-0@"), Fault::Drop);
+    let id = started(&app).await;
+    for _ in 0..4 {
+        work(&app).await;
+    }
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.deferred, run.failed), (19, 1, 0));
+    assert_eq!(sink.count(), 19);
+});
+
+story!(an_answer_lost_after_the_dot_is_asked_for_once_more_under_the_same_message_id, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 6).await;
+    // One that the server took and one that it did not: Friday cannot tell them apart.
+    sink.fail(Step::Dot, When::For("reader-1@"), Fault::Drop);
+    sink.fail(Step::Dot, When::For("reader-2@"), Fault::Lose);
+    let id = started(&app).await;
+    for _ in 0..4 {
+        work(&app).await;
+    }
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.uncertain, run.failed), (4, 2, 0));
+    house.app.clock.advance(outcome::AFTER_UNCERTAIN);
+    for _ in 0..4 {
+        work(&app).await;
+    }
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.uncertain, run.failed), (4, 2, 2), "not a third time");
+    let twice: Vec<_> = sink.accepted().into_iter().filter(|mail| mail.to.starts_with("reader-1@")).collect();
+    assert_eq!(twice.len(), 2);
+    let ids: Vec<String> = twice.iter().map(|m| header(std::str::from_utf8(&m.raw).unwrap(), "Message-ID")[0].to_owned()).collect();
+    assert_eq!(ids[0], ids[1]);
+    // Staff may still ask for it.
+    sink.heal();
+    acts::retry(&app, Actor::Cli, id).await.unwrap();
+    work(&app).await;
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.uncertain, run.failed), (6, 0, 0));
+});
+
+story!(a_server_that_refuses_everybody_is_asked_no_further, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 4, &[]);
+    readers(&house, 200).await;
+    sink.fail(Step::Mail, When::Always, Fault::Say("530 5.7.0 authentication required"));
+    let id = started(&app).await;
+    work(&app).await;
+    assert_eq!(state(&app, id).await, State::Paused);
+    let run = run_of(&app, id).await;
+    assert!((25..=25 + 2 * 4).contains(&run.failed), "{} failed", run.failed);
+    assert!(progress::events(&app.db, id).await.unwrap().iter().any(|e| e.what.contains("refused 25 readers in a row")));
+    // Mended, tried again: everybody has it once.
+    sink.heal();
+    acts::retry(&app, Actor::Cli, id).await.unwrap();
+    acts::resume(&app, Actor::Cli, id).await.unwrap();
+    work(&app).await;
+    assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&app, id).await), (200, 0, State::Sent));
+});
+
+story!(pause_stops_within_a_mail_for_each_connection_and_going_on_skips_nobody, async |house: House| {
+    let sink = Sink::start().await;
+    sink.slow(Duration::from_millis(5));
+    let app = through(&house, &sink, 4, &[]);
+    readers(&house, 300).await;
+    let id = started(&app).await;
+    task::clock(&app).await.unwrap();
+    let sending = tokio::spawn({
+        let app = app.clone();
+        async move { send::run(&app).await }
+    });
+    sink.wait_for(40).await;
+    // Another process, as far as the sender knows.
+    acts::pause(&house.app, Actor::Cli, id).await.unwrap();
+    let at_pause = sink.count();
+    sending.await.unwrap().unwrap();
+    let after = sink.count();
+    assert!(after <= at_pause + 2 * 4, "{} more after the pause", after - at_pause);
+    assert!(after < 300);
+    let leased = "SELECT COUNT(*) FROM deliveries WHERE lease IS NOT NULL";
+    assert_eq!(house.app.db.read(leased).one::<(i64,)>().await.unwrap(), (0,), "what was leased is given back");
+    work(&app).await;
+    assert_eq!(sink.count(), after, "paused is paused");
+    acts::resume(&house.app, Actor::Cli, id).await.unwrap();
+    sink.slow(Duration::ZERO);
+    work(&app).await;
+    assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&app, id).await), (300, 0, State::Sent));
+});
+
+story!(cancel_ends_it_for_good, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 1, &[]);
+    readers(&house, 10).await;
+    sink.fail(Step::Rcpt, When::For("@example.org"), Fault::Say("451 4.7.1 later"));
+    let id = started(&app).await;
+    work(&app).await;
+    let had = sink.count();
+    assert_eq!(acts::cancel(&app, Actor::Cli, id).await.unwrap(), State::Cancelled);
+    sink.heal();
+    house.app.clock.advance(DAY);
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (had, State::Cancelled));
+    assert!(acts::resume(&app, Actor::Cli, id).await.is_err());
+    assert!(acts::retry(&app, Actor::Cli, id).await.is_err());
+});
+
+story!(an_issue_goes_out_at_its_time_and_not_before, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 3).await;
+    let id = draft(&app).await;
+    let at = acts::schedule(&app, Actor::Cli, id, "next").await.unwrap();
+    house.app.clock.set(at - Duration::from_secs(1));
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (0, State::Scheduled));
+    house.app.clock.set(at);
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (3, State::Sent));
+    assert!(acts::schedule(&app, Actor::Cli, id, "next").await.is_err());
+});
+
+story!(an_issue_whose_time_passed_while_nobody_was_there_is_held, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 3).await;
+    let late = draft(&app).await;
+    let at = acts::schedule(&app, Actor::Cli, late, "next").await.unwrap();
+    house.app.clock.set(at + Duration::from_secs(2 * 3600) + Duration::from_secs(1));
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, late).await), (0, State::Held));
+    assert!(progress::events(&app.db, late).await.unwrap()[0].what.contains("held"));
+    // Staff decide.
+    acts::send(&app, Actor::Cli, late, Some(3), NO_WINDOW).await.unwrap();
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, late).await), (3, State::Sent));
+    // An hour late is not too late.
+    let hour = draft(&app).await;
+    let at = acts::schedule(&app, Actor::Cli, hour, "next").await.unwrap();
+    house.app.clock.set(at + Duration::from_secs(3600));
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, hour).await), (6, State::Sent));
+});
+
+story!(the_window_after_the_send_can_be_used_to_stop_it, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 3).await;
+    let id = draft(&app).await;
+    acts::send(&app, Actor::Cli, id, Some(3), acts::WINDOW).await.unwrap();
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (0, State::Scheduled));
+    assert_eq!(acts::cancel(&app, Actor::Cli, id).await.unwrap(), State::Draft);
+    house.app.clock.advance(Duration::from_secs(61));
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (0, State::Draft));
+    acts::send(&app, Actor::Cli, id, Some(3), acts::WINDOW).await.unwrap();
+    house.app.clock.advance(acts::WINDOW);
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (3, State::Sent));
+});
+
+story!(a_process_that_was_frozen_sends_nothing_that_another_took_over, async |house: House| {
+    let sink = Sink::start().await;
+    sink.slow(Duration::from_millis(20));
+    let clock = Clock::fixed(house.app.clock.now());
+    let frozen = at_clock(&house, &sink, 2, &[], clock.clone());
+    readers(&house, 200).await;
+    let id = started(&frozen).await;
+    task::clock(&frozen).await.unwrap();
+    let sending = tokio::spawn({
+        let frozen = frozen.clone();
+        async move { send::run(&frozen).await }
+    });
+    sink.wait_for(10).await;
+    // For it, two minutes pass between two mails. By the clock of another, its lease is over.
+    clock.advance(Duration::from_secs(120));
+    let before = sink.count();
+    house.app.clock.advance(LEASE + Duration::from_secs(1));
+    let other = through(&house, &sink, 2, &[]);
+    sending.await.unwrap().unwrap();
+    assert!(sink.count() <= before + 2 * 2, "it went on for {} mails", sink.count() - before);
+    sink.slow(Duration::ZERO);
+    work(&other).await;
+    assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&other, id).await), (200, 0, State::Sent));
+});
+
+story!(a_lease_that_has_run_out_is_not_revived, async |house: House| {
+    let (db, now) = (&house.app.db, house.app.clock.now());
+    readers(&house, 3).await;
+    let id = started(&house.app).await;
+    task::clock(&house.app).await.unwrap();
+    store::take_lease(db, 7, now + LEASE, 1).await.unwrap();
+    assert_eq!(store::claim(db, 7, id, WEEKLY, now, 10).await.unwrap().len(), 3);
+    store::take_lease(db, 8, now + LEASE, 1).await.unwrap();
+    assert_eq!(store::claim(db, 8, id, WEEKLY, now, 10).await.unwrap().len(), 0, "they are leased");
+    assert_eq!(store::renew_lease(db, 7, now, now + LEASE).await.unwrap(), Some(2));
+    let later = now + LEASE;
+    assert_eq!(store::renew_lease(db, 7, later, later + LEASE).await.unwrap(), None);
+    assert_eq!(store::free_lapsed(db, later).await.unwrap(), 2);
+    store::take_lease(db, 9, later + LEASE, 1).await.unwrap();
+    assert_eq!(store::claim(db, 9, id, WEEKLY, later, 10).await.unwrap().len(), 3, "they are free again");
+});
+
+story!(two_processes_share_the_work_and_double_nobody, async |house: House| {
+    let sink = Sink::start().await;
+    sink.slow(Duration::from_millis(1));
+    let (one, two) = (through(&house, &sink, 3, &[]), through(&house, &sink, 3, &[]));
+    readers(&house, 1_200).await;
+    let id = started(&one).await;
+    task::clock(&one).await.unwrap();
+    let (a, b) = tokio::join!(send::run(&one), send::run(&two));
+    assert!(a.unwrap() && b.unwrap(), "both had something to do");
+    work(&one).await;
+    assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&one, id).await), (1_200, 0, State::Sent));
+});
+
+story!(a_limit_in_messages_a_second_is_kept, async |house: House| {
+    let sink = Sink::start().await;
+    let app = at_clock(&house, &sink, 4, &[("FRIDAY_SEND_RATE", "100")], Clock::system());
+    readers(&house, 151).await;
+    let id = started(&app).await;
+    work(&app).await;
+    assert_eq!((sink.count(), state(&app, id).await), (151, State::Sent));
+    let mails = sink.accepted();
+    let took = mails[150].at - mails[0].at;
+    assert!((1_350..2_500).contains(&took.as_millis()), "151 mails at 100 a second took {took:?}");
+});
+
+story!(a_limit_for_a_domain_slows_that_domain_and_no_other, async |house: House| {
+    let sink = Sink::start().await;
+    let app = at_clock(&house, &sink, 4, &[("FRIDAY_DOMAIN_RATE", "20")], Clock::system());
+    let many = (0..41).map(|n| format!("r{n}@big.example"));
+    let others = (0..200).map(|n| format!("r{n}@small-{n}.example"));
+    seed(&house, &many.chain(others).collect::<Vec<_>>()).await;
+    let id = started(&app).await;
+    work(&app).await;
+    assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&app, id).await), (241, 0, State::Sent));
+    let last = |domain: &str| sink.accepted().iter().filter(|m| m.to.contains(domain)).map(|m| m.at).max().unwrap();
+    let big: Vec<Duration> = sink.accepted().iter().filter(|m| m.to.contains("@big")).map(|m| m.at).collect();
+    let took = big[40] - big[0];
+    assert!((1_800..3_000).contains(&took.as_millis()), "41 mails at 20 a second took {took:?}");
+    assert!(last("@small") < last("@big"), "the others did not wait");
+});
+
+story!(what_is_kept_of_a_run_names_nobody_and_is_forgotten_but_for_the_counts, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 60).await;
+    sink.fail(Step::Rcpt, When::For("reader-7@"), Fault::Say("550 5.7.1 <reader-7@mail.example> says no"));
+    let id = started(&app).await;
+    work(&app).await;
+    let domains = progress::domains(&app.db, &app.keys, id).await.unwrap();
+    let mut names: Vec<&str> = domains.iter().map(|d| d.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["example.com", "example.net", "example.org", "mail.example"]);
+    assert_eq!(domains.iter().map(|d| d.sent + d.failed).sum::<i64>(), 60);
+    let sealed = app.db.read("SELECT name_sealed FROM delivery_domains").all::<(Vec<u8>,)>().await.unwrap();
+    assert!(sealed.iter().all(|(name,)| !String::from_utf8_lossy(name).contains("example")));
+    let troubles = app.db.read("SELECT COALESCE(trouble, '') FROM deliveries").all::<(String,)>().await.unwrap();
+    assert!(troubles.iter().all(|(trouble,)| ["", "5.7.1"].contains(&trouble.as_str())));
+
+    house.app.clock.advance(42 * DAY + Duration::from_secs(1));
+    work(&app).await;
+    let rows = app.db.read("SELECT COUNT(*) FROM deliveries").one::<(i64,)>().await.unwrap().0;
+    let run = run_of(&app, id).await;
+    assert_eq!((rows, run.readers, run.sent, run.failed, run.forgotten_at.is_some()), (0, 60, 59, 1, true));
+});
+
+/// A Friday in a process of its own, which works and serves nothing.
+fn process(house: &House, sink: &Sink, connections: usize) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_friday"))
+        .arg("work")
+        .env_clear()
+        .env("FRIDAY_DATABASE_URL", house.database_url())
+        .env("FRIDAY_KEY_FILE", &house.app.config.key_file)
+        .env("FRIDAY_SMTP_URL", sink.url(connections))
+        .env("FRIDAY_LOG", "warn")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+async fn until_sent(app: &Shared, id: i64) {
+    for _ in 0..1_200 {
+        if state(app, id).await == State::Sent {
+            return;
+        }
+        // Another process does the work: there is nothing here to wait for but time.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not sent after a minute: {:?}", run_of(app, id).await);
+}
+
+/// A process that was killed has let its lease run out twenty seconds later. Here they pass at once.
+async fn twenty_seconds_pass(app: &Shared) {
+    app.db.write("UPDATE delivery_leases SET until = 0").execute().await.unwrap();
+}
+
+const MANY: usize = 10_000;
+const LINES: usize = 10;
+
+story!(kill_9_in_the_middle_of_ten_thousand_skips_nobody_and_doubles_no_more_than_there_were_connections, async |house: House| {
+    let sink = Sink::start().await;
+    sink.forget_bodies();
+    let app = at_clock(&house, &sink, LINES, &[], Clock::system());
+    readers(&house, MANY).await;
+    let id = started(&app).await;
+    let mut kills = 0;
+    for at in [MANY / 10, MANY / 2, MANY * 9 / 10] {
+        let mut child = process(&house, &sink, LINES);
+        sink.wait_for(at).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        twenty_seconds_pass(&app).await;
+    }
+    let mut child = process(&house, &sink, LINES);
+    until_sent(&app, id).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = run_of(&app, id).await;
+    assert_eq!(sink.by_recipient().len(), MANY, "nobody is missing");
+    assert!(sink.doubled() <= kills * LINES, "{} doubled after {kills} kills", sink.doubled());
+    assert_eq!((run.readers, run.sent, run.failed), (MANY as i64, MANY as i64, 0));
+});
+
+story!(an_orderly_stop_doubles_nobody, async |house: House| {
+    let sink = Sink::start().await;
+    sink.forget_bodies();
+    let app = at_clock(&house, &sink, LINES, &[], Clock::system());
+    readers(&house, 2_000).await;
+    let id = started(&app).await;
+    for at in [100, 900] {
+        let mut child = process(&house, &sink, LINES);
+        sink.wait_for(at).await;
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert!(ended.success(), "{ended}");
+        let leases = app.db.read("SELECT COUNT(*) FROM delivery_leases").one::<(i64,)>().await.unwrap().0;
+        assert_eq!(leases, 0, "the lease is given back: nobody has to wait for it");
+    }
+    let mut child = process(&house, &sink, LINES);
+    until_sent(&app, id).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((sink.by_recipient().len(), sink.doubled()), (2_000, 0));
+});
