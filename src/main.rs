@@ -1,1 +1,83 @@
-fn main() {}
+//! The subcommands: parse, call, exit code. What they do is in the rooms.
+
+use clap::{Parser, Subcommand};
+use friday::app::{self, App, Duties};
+use friday::clock::Clock;
+use friday::config::Config;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A newsletter and reader-support service for a newsroom.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Line {
+    /// A TOML file with settings; the environment wins over it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Pages, staff pages, webhooks and all background work, in one process.
+    Serve {
+        /// Serve only; `friday work` does the rest elsewhere.
+        #[arg(long)]
+        no_work: bool,
+    },
+    /// Background work only.
+    Work,
+    /// Brings the database up to date.
+    Migrate,
+    /// One reader at a time.
+    Subscribers {
+        /// What to do.
+        #[command(subcommand)]
+        command: friday::subscribers::cli::Command,
+    },
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let line = Line::parse();
+    match run(line).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("friday: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(line: Line) -> Result<(), Failure> {
+    let config = Config::load(line.config.as_deref()).map_err(|problems| problems.join("\nfriday: "))?;
+    start_log(&config)?;
+    let open = async |config: Config| App::open(config, Clock::system()).await;
+    match line.command.unwrap_or(Command::Serve { no_work: false }) {
+        Command::Serve { no_work } => Ok(app::run(open(config).await?, Duties { serve: true, work: !no_work }).await?),
+        Command::Work => Ok(app::run(open(config).await?, Duties { serve: false, work: true }).await?),
+        Command::Migrate => {
+            open(Config { migrate: true, ..config }).await?;
+            println!("The database is up to date.");
+            Ok(())
+        }
+        Command::Subscribers { command } => friday::subscribers::cli::run(&open(config).await?, command).await,
+    }
+}
+
+/// Logs go to standard error, so that what a command prints can be piped.
+fn start_log(config: &Config) -> Result<(), Failure> {
+    // sqlx logs statements, which are ours and hold no values; below a warning they are noise.
+    let filter = EnvFilter::try_new(format!("sqlx=warn,hyper=warn,{}", config.log))
+        .map_err(|_| format!("FRIDAY_LOG: \"{}\" is not a level such as info", config.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_json {
+        true => log.json().init(),
+        false => log.with_target(false).init(),
+    }
+    Ok(())
+}

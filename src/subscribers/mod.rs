@@ -1,0 +1,2 @@
+//! Who reads.
+pub mod cli; pub mod task; pub mod web;

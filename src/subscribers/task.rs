@@ -1,0 +1,2 @@
+//! x
+pub fn tasks() -> Vec<crate::worker::Task<crate::app::Shared>> { Vec::new() }

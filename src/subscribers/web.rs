@@ -1,0 +1,2 @@
+//! x
+pub fn routes() -> axum::Router<crate::app::Shared> { axum::Router::new() }
