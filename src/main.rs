@@ -31,6 +31,12 @@ enum Command {
     Work,
     /// Brings the database up to date.
     Migrate,
+    /// Who works here.
+    Staff {
+        /// What to do.
+        #[command(subcommand)]
+        command: friday::staff::cli::Command,
+    },
     /// One reader at a time.
     Subscribers {
         /// What to do.
@@ -65,6 +71,7 @@ async fn run(line: Line) -> Result<(), Failure> {
             println!("The database is up to date.");
             Ok(())
         }
+        Command::Staff { command } => Ok(friday::staff::cli::run(&open(config).await?, command).await?),
         Command::Subscribers { command } => friday::subscribers::cli::run(&open(config).await?, command).await,
     }
 }
