@@ -193,6 +193,15 @@ story!(a_sign_in_is_a_new_session_with_a_cookie_for_this_host_alone, async |hous
     assert!(kept.iter().all(|(mark,)| !token.as_bytes().windows(mark.len()).any(|window| window == mark)));
 });
 
+story!(over_tls_the_cookie_says_so, async |house: House| {
+    account(&house, MAIL, Role::Editor).await;
+    let house = house.with(|config| config.base_url = "https://news.example".to_owned());
+    let visitor = house.visitor();
+    let cookie = sign_in(&visitor, MAIL, PASSWORD).await.headers["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-friday=") && cookie.contains("; Secure"), "{cookie}");
+    assert_eq!(visitor.get("/staff/you").await.status, 200);
+});
+
 story!(each_role_sees_and_may_do_its_own_part, async |house: House| {
     let links = |page: &Page| {
         let entries = [
