@@ -333,7 +333,7 @@ fn domain_view(domain: DomainCounts) -> DomainView {
     let share = |n: i64| if domain.tried() == 0 { 0.0 } else { (n * 1000 / domain.tried()) as f64 / 10.0 };
     let (tone, word) = match &domain.trouble {
         _ if domain.deferred + domain.failed == 0 => ("is-good", "Good".to_owned()),
-        Some(code) if domain.deferred > 0 => ("is-warn", format!("Puts off: {code}")),
+        Some(code) if code.starts_with('4') => ("is-warn", format!("Puts off: {code}")),
         Some(code) => ("is-bad", format!("Refused: {code}")),
         None => ("is-warn", "Some were put off or refused".to_owned()),
     };
