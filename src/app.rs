@@ -116,7 +116,9 @@ fn make_folder(url: &str) -> Result<(), StartError> {
     let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
     let path = path.trim_start_matches("//").split('?').next().unwrap_or(path);
     match std::path::Path::new(path).parent().filter(|p| !p.as_os_str().is_empty()) {
-        Some(folder) => std::fs::create_dir_all(folder).map_err(|e| StartError::Folder(folder.display().to_string(), e)),
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|e| StartError::Folder(folder.display().to_string(), e))
+        }
         None => Ok(()),
     }
 }
@@ -143,7 +145,9 @@ pub fn routes(app: &Shared) -> Router {
 /// All background work.
 pub fn tasks() -> Vec<Task<Shared>> {
     let mut tasks = vec![
-        Task::new(outbox::TASK, Duration::from_secs(30), |app: Shared| async move { outbox::step(&app.outbox_hand()).await }),
+        Task::new(outbox::TASK, Duration::from_secs(30), |app: Shared| async move {
+            outbox::step(&app.outbox_hand()).await
+        }),
         Task::new("limits", Duration::from_secs(600), |app: Shared| async move {
             app.limits.tidy();
             Ok::<bool, db::Error>(false)
@@ -211,4 +215,3 @@ async fn signal() {
         _ = terminate.recv() => {}
     }
 }
-

@@ -111,7 +111,9 @@ impl Config {
         let config = Config {
             database_url: from.database_url(),
             key_file: PathBuf::from(from.text("KEY_FILE").unwrap_or_else(|| "data/friday.key".to_owned())),
-            listen: from.parsed("LISTEN", "an address and a port such as 127.0.0.1:8080").unwrap_or(([127, 0, 0, 1], 8080).into()),
+            listen: from
+                .parsed("LISTEN", "an address and a port such as 127.0.0.1:8080")
+                .unwrap_or(([127, 0, 0, 1], 8080).into()),
             base_url: from.base_url(),
             smtp: from.smtp(),
             send_rate: from.parsed("SEND_RATE", "a whole number").unwrap_or(0),
@@ -189,9 +191,12 @@ fn is_loopback(url: &str) -> bool {
 
 impl Sources {
     fn refuse_unknown(&mut self) {
-        let known = |name: &str| NAMES.contains(&name) || name.strip_suffix("_FILE").is_some_and(|n| SECRETS.contains(&n));
-        let in_environment = self.environment.keys().map(|name| (name.clone(), name.trim_start_matches("FRIDAY_").to_owned()));
-        let in_file = self.file.keys().map(|name| (name.clone(), name.to_uppercase().trim_start_matches("FRIDAY_").to_owned()));
+        let known =
+            |name: &str| NAMES.contains(&name) || name.strip_suffix("_FILE").is_some_and(|n| SECRETS.contains(&n));
+        let in_environment =
+            self.environment.keys().map(|name| (name.clone(), name.trim_start_matches("FRIDAY_").to_owned()));
+        let in_file =
+            self.file.keys().map(|name| (name.clone(), name.to_uppercase().trim_start_matches("FRIDAY_").to_owned()));
         let unknown: Vec<String> = in_environment
             .chain(in_file)
             // Test and build settings share the prefix and are none of ours.
@@ -230,9 +235,11 @@ impl Sources {
         let value = self.file.get(lower).or_else(|| self.file.get(&format!("friday_{lower}")))?;
         Some(match value {
             toml::Value::String(text) => text.clone(),
-            toml::Value::Array(items) => {
-                items.iter().map(|i| i.as_str().map_or_else(|| i.to_string(), str::to_owned)).collect::<Vec<_>>().join(",")
-            }
+            toml::Value::Array(items) => items
+                .iter()
+                .map(|i| i.as_str().map_or_else(|| i.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(","),
             other => other.to_string(),
         })
     }
@@ -278,7 +285,8 @@ impl Sources {
         let url = url.trim_end_matches('/').to_owned();
         let parsed = reqwest::Url::parse(&url);
         if !parsed.is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host() && u.query().is_none()) {
-            self.problems.push(format!("FRIDAY_BASE_URL: \"{url}\" is not an address such as https://news.example.org"));
+            self.problems
+                .push(format!("FRIDAY_BASE_URL: \"{url}\" is not an address such as https://news.example.org"));
         }
         url
     }
@@ -327,17 +335,25 @@ impl Sources {
             (None, None) => return None,
             _ => {
                 self.problems.push(
-                    "FRIDAY_STRIPE_SECRET_KEY and FRIDAY_STRIPE_WEBHOOK_SECRETS go together: one of them is missing".to_owned(),
+                    "FRIDAY_STRIPE_SECRET_KEY and FRIDAY_STRIPE_WEBHOOK_SECRETS go together: one of them is missing"
+                        .to_owned(),
                 );
                 return None;
             }
         };
         if !["sk_live_", "sk_test_", "rk_live_", "rk_test_"].iter().any(|p| key.starts_with(p)) {
-            self.problems.push("FRIDAY_STRIPE_SECRET_KEY: a key begins with sk_live_, sk_test_, rk_live_ or rk_test_".to_owned());
+            self.problems.push(
+                "FRIDAY_STRIPE_SECRET_KEY: a key begins with sk_live_, sk_test_, rk_live_ or rk_test_".to_owned(),
+            );
         }
         Some(Stripe {
             secret_key: key.into(),
-            webhook_secrets: secrets.split(',').map(str::trim).filter(|s| !s.is_empty()).map(SecretString::from).collect(),
+            webhook_secrets: secrets
+                .split(',')
+                .map(str::trim)
+                .filter(|s| !s.is_empty())
+                .map(SecretString::from)
+                .collect(),
             api_base: api_base.unwrap_or_else(|| STRIPE_API.to_owned()),
         })
     }
@@ -370,7 +386,8 @@ fn parse_smtp(url: &str) -> Result<Smtp, String> {
             ("tls", "none") => tls = Tls::None,
             ("tls", "required") => {}
             ("connections", n) => {
-                connections = n.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or("connections is from 1 to 1000")?;
+                connections =
+                    n.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or("connections is from 1 to 1000")?;
             }
             (name, _) => return Err(format!("\"{name}\" is not known there; {form}")),
         }
@@ -421,7 +438,10 @@ mod tests {
     #[test]
     fn a_mail_server_is_read_from_its_url() {
         let smtp = parse_smtp("smtps://us%40er:p%2Bw+d@mail.example.org?connections=20").unwrap();
-        assert_eq!((smtp.host.as_str(), smtp.port, smtp.tls, smtp.connections), ("mail.example.org", 465, Tls::Implicit, 20));
+        assert_eq!(
+            (smtp.host.as_str(), smtp.port, smtp.tls, smtp.connections),
+            ("mail.example.org", 465, Tls::Implicit, 20)
+        );
         let (user, password) = smtp.login.unwrap();
         assert_eq!((user.as_str(), password.expose_secret()), ("us@er", "p+w+d"));
         let smtp = parse_smtp("smtp://127.0.0.1:2525?tls=none").unwrap();

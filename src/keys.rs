@@ -81,7 +81,9 @@ pub enum KeyError {
         path: String,
     },
     /// The database belongs to another key.
-    #[error("the key file does not belong to this database: put back the key that was there when the database was made")]
+    #[error(
+        "the key file does not belong to this database: put back the key that was there when the database was made"
+    )]
     OtherDatabase,
 }
 

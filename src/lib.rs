@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod app;
+pub mod articles;
 pub mod clock;
 pub mod config;
 pub mod db;

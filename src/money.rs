@@ -29,7 +29,8 @@ pub enum MoneyError {
 impl Currency {
     /// Reads a code in either case.
     pub fn from_code(code: &str) -> Result<Currency, MoneyError> {
-        let bytes: [u8; 3] = code.trim().to_ascii_uppercase().as_bytes().try_into().map_err(|_| MoneyError::Currency)?;
+        let bytes: [u8; 3] =
+            code.trim().to_ascii_uppercase().as_bytes().try_into().map_err(|_| MoneyError::Currency)?;
         if bytes.iter().all(u8::is_ascii_uppercase) { Ok(Currency(bytes)) } else { Err(MoneyError::Currency) }
     }
 
@@ -172,8 +173,19 @@ mod tests {
             assert_eq!(money(typed, code).unwrap().minor, minor, "{typed} {code}");
         }
         for (typed, code) in [
-            ("", "USD"), ("-5", "USD"), ("5.", "USD"), (".5", "USD"), ("1,000", "USD"), ("5.001", "USD"), ("5.5", "JPY"),
-            ("1e3", "USD"), ("٥", "USD"), ("99999999999999", "USD"), ("5 5", "USD"), ("+5", "USD"), ("1.2.3", "USD"),
+            ("", "USD"),
+            ("-5", "USD"),
+            ("5.", "USD"),
+            (".5", "USD"),
+            ("1,000", "USD"),
+            ("5.001", "USD"),
+            ("5.5", "JPY"),
+            ("1e3", "USD"),
+            ("٥", "USD"),
+            ("99999999999999", "USD"),
+            ("5 5", "USD"),
+            ("+5", "USD"),
+            ("1.2.3", "USD"),
         ] {
             assert_eq!(money(typed, code), Err(MoneyError::Amount), "{typed}");
         }

@@ -286,7 +286,25 @@ impl Newsroom {
             .and_then(|n| n.from.clone())
             .or_else(|| self.from.clone())
             .or_else(|| self.newsletters.iter().find_map(|n| n.from.clone()))
-            .unwrap_or_else(|| format!("\"{}\" <digest@{host}>", self.name.replace('"', "")))
+            .unwrap_or_else(|| format!("\"{}\" <digest@{}>", self.name.replace('"', ""), mail_domain(host)))
+    }
+}
+
+/// A machine's own name or number is no mail domain; RFC 2606 keeps `.invalid` for what must not be written to.
+fn mail_domain(host: &str) -> String {
+    let is_domain = crate::address::Address::parse(&format!("x@{host}")).is_ok();
+    if is_domain { host.to_owned() } else { "localhost.invalid".to_owned() }
+}
+
+impl Newsroom {
+    /// The same address without the newsroom's name, for mails to somebody who may be a stranger.
+    pub fn discreet_sender(&self, newsletter: Option<&Newsletter>, host: &str) -> String {
+        let sender = self.sender(newsletter, host);
+        let address = crate::mail::address_of(&sender).map_or(sender, |a| a.as_str().to_owned());
+        match newsletter.and_then(|n| n.discreet_name.as_deref()) {
+            Some(name) => format!("\"{}\" <{address}>", name.replace('"', "")),
+            None => address,
+        }
     }
 }
 
@@ -299,10 +317,16 @@ impl Newsletter {
             problems.push(format!("slug \"{slug}\" must be lower-case letters, digits and hyphens"));
         }
         if self.goes_out().is_none() {
-            problems.push(format!("newsletter {slug}: schedule \"{}\" is not a day and a time such as Fri 08:00", self.schedule));
+            problems.push(format!(
+                "newsletter {slug}: schedule \"{}\" is not a day and a time such as Fri 08:00",
+                self.schedule
+            ));
         }
         if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
-            problems.push(format!("newsletter {slug}: time_zone \"{}\" is not known, such as Europe/Amsterdam is", self.time_zone));
+            problems.push(format!(
+                "newsletter {slug}: time_zone \"{}\" is not known, such as Europe/Amsterdam is",
+                self.time_zone
+            ));
         }
         if self.from.as_ref().is_some_and(|f| f.parse::<lettre::message::Mailbox>().is_err()) {
             problems.push(format!("newsletter {slug}: from must look like \"Name <address>\""));
@@ -326,7 +350,8 @@ impl SupportSettings {
             }
             let minimum = currency.minimum;
             if [minimum.once, minimum.monthly, minimum.annual].iter().any(|m| *m < 1 || *m > currency.maximum) {
-                problems.push(format!("support: the minimum in {} must be from 1 to {}", currency.code, currency.maximum));
+                problems
+                    .push(format!("support: the minimum in {} must be from 1 to {}", currency.code, currency.maximum));
             }
         }
         problems
@@ -342,7 +367,7 @@ mod tests {
         let newsroom = Newsroom::from_toml("").unwrap();
         assert_eq!(newsroom.newsletter("weekly").unwrap().goes_out().unwrap().0, jiff::civil::Weekday::Friday);
         assert_eq!(newsroom.support.currencies[0].minimum.monthly, 2);
-        assert_eq!(newsroom.sender(None, "localhost"), "\"Our newsroom\" <digest@localhost>");
+        assert_eq!(newsroom.sender(None, "localhost"), "\"Our newsroom\" <digest@localhost.invalid>");
     }
 
     #[test]

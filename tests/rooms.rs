@@ -48,7 +48,8 @@ impl Rules {
         let never = rows(architecture, "| file | never names |")
             .flat_map(|cells| ticked(&cells[0]).into_iter().map(move |file| (file, ticked(&cells[1]))))
             .collect();
-        let only = rows(architecture, "| what | only in |").map(|cells| (ticked(&cells[0]), ticked(&cells[1]))).collect();
+        let only =
+            rows(architecture, "| what | only in |").map(|cells| (ticked(&cells[0]), ticked(&cells[1]))).collect();
         let mut tables = BTreeMap::new();
         for (name, sql) in migrations {
             let room = name.split_once('_').map_or("", |(_, rest)| rest).trim_end_matches(".sql");
@@ -204,7 +205,9 @@ fn walk(tokens: TokenStream, place: &[String], says: &mut Says) {
         }
         match &tokens[at] {
             TokenTree::Ident(word) if *word == "mod" => {
-                if let (Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) = (tokens.get(at + 1), tokens.get(at + 2)) {
+                if let (Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) =
+                    (tokens.get(at + 1), tokens.get(at + 2))
+                {
                     let inner: Vec<String> = place.iter().cloned().chain([name.to_string()]).collect();
                     walk(body.stream(), &inner, says);
                     at += 2;
@@ -217,12 +220,15 @@ fn walk(tokens: TokenStream, place: &[String], says: &mut Says) {
                 } else {
                     says.idents.push((line, word.to_string()));
                 }
-                let called = matches!(tokens.get(at.wrapping_sub(1)), Some(TokenTree::Punct(dot)) if dot.as_char() == '.');
+                let called =
+                    matches!(tokens.get(at.wrapping_sub(1)), Some(TokenTree::Punct(dot)) if dot.as_char() == '.');
                 if called && (*word == "unwrap" || *word == "expect") {
                     says.unwraps.push(line);
                 }
             }
-            TokenTree::Literal(text) => says.strings.extend(string(&text.to_string()).map(|s| (text.span().start().line, s))),
+            TokenTree::Literal(text) => {
+                says.strings.extend(string(&text.to_string()).map(|s| (text.span().start().line, s)))
+            }
             TokenTree::Group(group) => walk(group.stream(), place, says),
             _ => {}
         }
@@ -431,7 +437,10 @@ fn what_is_allowed_is_no_fault() {
     clean("digest/mod.rs", "use crate::subscribers::Edition; use super::digest::x; use self::store::y;");
     clean("digest/web.rs", "use axum::Router; // crate::keys");
     clean("digest/store.rs", r#"fn f() { db.read("SELECT 1 FROM subscribers"); db.write("UPDATE issues SET x = 1") }"#);
-    clean("subscribers/store.rs", r#"fn f() { db.write("INSERT INTO subscribers(id) VALUES ($1) ON CONFLICT DO UPDATE SET id = 1") }"#);
+    clean(
+        "subscribers/store.rs",
+        r#"fn f() { db.write("INSERT INTO subscribers(id) VALUES ($1) ON CONFLICT DO UPDATE SET id = 1") }"#,
+    );
     clean("digest/mod.rs", "#[derive(sqlx::Type)] struct S; /// see axum::Router\nfn f() { let x = \"crate::keys\"; }");
     clean("digest/mod.rs", "#[cfg(test)] mod tests { use crate::keys; fn f() { x.unwrap() } }");
     clean("db.rs", "fn f() {\n // OK because it is there.\n x.unwrap() }");

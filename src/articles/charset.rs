@@ -15,7 +15,9 @@ pub(super) fn decode(bytes: &[u8], charset: Option<&str>) -> String {
     if let Some(encoding) = wide(bytes) {
         return encoding.decode_without_bom_handling(bytes).0.into_owned();
     }
-    if !bytes.is_ascii() && let Ok(text) = std::str::from_utf8(bytes) {
+    if !bytes.is_ascii()
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
         return text.to_owned();
     }
     // A document that names UTF-16 in letters of one byte is mistaken: wide() would have seen it.
@@ -57,10 +59,7 @@ fn declared(bytes: &[u8]) -> Option<String> {
     let value = |text: &str| -> Option<String> {
         let text = text.trim_start().strip_prefix('=')?.trim_start();
         let text = text.strip_prefix(['"', '\'']).unwrap_or(text);
-        let label: String = text
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || "-_:.".contains(*c))
-            .collect();
+        let label: String = text.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_:.".contains(*c)).collect();
         (!label.is_empty()).then_some(label)
     };
     if head.trim_start().starts_with("<?xml") {
@@ -85,7 +84,8 @@ mod tests {
     use super::*;
     use encoding_rs::{KOI8_R, WINDOWS_1251, WINDOWS_1252};
 
-    const RUSSIAN: &str = "Новости: цены на бензин достигли рекорда, говорят водители в очередях. Мы поехали посмотреть.";
+    const RUSSIAN: &str =
+        "Новости: цены на бензин достигли рекорда, говорят водители в очередях. Мы поехали посмотреть.";
 
     #[test]
     fn bytes_speak_before_the_server_and_the_document() {

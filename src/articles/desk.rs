@@ -181,10 +181,13 @@ async fn add_feed(State(app): State<Shared>, desk: Desk, Form(new): Form<NewFeed
     let section = section_named(&new.section);
     let typed = new.url.trim();
     // People paste addresses as they read them.
-    let url = feed_address(typed).or_else(|| feed_address(&format!("https://{typed}")).filter(|_| !typed.contains("://")));
+    let url =
+        feed_address(typed).or_else(|| feed_address(&format!("https://{typed}")).filter(|_| !typed.contains("://")));
     let tried = match &url {
         Some(url) => task::try_feed(&app, url).await,
-        None => return trial_failed(&app, &desk, new, "An address begins with https:// or http://.".to_owned(), None).await,
+        None => {
+            return trial_failed(&app, &desk, new, "An address begins with https:// or http://.".to_owned(), None).await;
+        }
     };
     match tried {
         Err(trouble) => {

@@ -144,10 +144,7 @@ fn prepared(text: String) -> String {
     {
         text = text[end + 2..].trim_start();
     }
-    let mut text: String = text
-        .chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
-        .collect();
+    let mut text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')).collect();
     // The whole text in the feeds that Russian newsrooms make for a search engine; the parser knows only its sister.
     if text.contains("<yandex:full-text") && !text.contains("<content:encoded") {
         text = text
@@ -166,9 +163,9 @@ fn mended(text: &str) -> String {
         rest = &rest[at..];
         if let Some(inside) = rest.strip_prefix('&') {
             let name = inside.bytes().take(12).position(|b| b == b';').map(|end| &inside[..end]);
-            let whole = name.map(|n| n.strip_prefix('#').unwrap_or(n)).is_some_and(|n| {
-                !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric())
-            });
+            let whole = name
+                .map(|n| n.strip_prefix('#').unwrap_or(n))
+                .is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric()));
             out.push_str(if whole { "&" } else { "&amp;" });
             rest = inside;
         } else if rest.starts_with("<![CDATA[") {
@@ -221,7 +218,9 @@ fn feed_of_page(page: &str, url: &Url) -> Option<Url> {
         }
         let kind = html::attribute(tag, "type").unwrap_or_default().to_ascii_lowercase();
         let alternate = html::attribute(tag, "rel").is_some_and(|r| r.eq_ignore_ascii_case("alternate"));
-        if alternate && matches!(kind.as_str(), "application/rss+xml" | "application/atom+xml" | "application/feed+json") {
+        if alternate
+            && matches!(kind.as_str(), "application/rss+xml" | "application/atom+xml" | "application/feed+json")
+        {
             found = html::attribute(tag, "href").and_then(|h| html::web_address(h, Some(url)));
         }
     });
@@ -282,10 +281,7 @@ fn entry(mut from: model::Entry, feed_url: &Url, atom: bool) -> Option<Entry> {
         None if html::plain(&description).chars().count() > WHOLE_TEXT => Some(description.clone()),
         None => None,
     };
-    let mut body = whole
-        .filter(|w| w.len() <= LONGEST_TEXT)
-        .map(|w| html::body(&w, Some(&base)))
-        .unwrap_or_default();
+    let mut body = whole.filter(|w| w.len() <= LONGEST_TEXT).map(|w| html::body(&w, Some(&base))).unwrap_or_default();
     body.html = without_plug(&body.html).to_owned();
     let summary = if description.trim().is_empty() {
         summary_of(&body.html, &url)
@@ -373,7 +369,9 @@ fn author(people: &[model::Person]) -> Option<String> {
 fn picture(media: &[model::MediaObject], article: &Url) -> Option<Picture> {
     let mut best: Option<(u32, Picture)> = None;
     for object in media {
-        let caption = || object.description.as_ref().map(|d| html::shorten(&html::plain(&d.content), SUMMARY)).unwrap_or_default();
+        let caption = || {
+            object.description.as_ref().map(|d| html::shorten(&html::plain(&d.content), SUMMARY)).unwrap_or_default()
+        };
         let shown = object.content.iter().filter_map(|c| {
             let url = c.url.as_ref()?;
             let path = url.path().to_ascii_lowercase();
@@ -471,14 +469,18 @@ mod tests {
         assert_eq!(entry.language.as_deref(), Some("en"));
         assert_eq!(entry.published_at.map(Moment::millis), Some(1_795_150_800_000));
         assert_eq!(entry.summary, "Prices rose again.");
-        assert_eq!(entry.body_html.as_deref(), Some("<p>Prices rose <a href=\"https://paper.example/x\">again</a>.</p>"));
+        assert_eq!(
+            entry.body_html.as_deref(),
+            Some("<p>Prices rose <a href=\"https://paper.example/x\">again</a>.</p>")
+        );
         assert_eq!(entry.picture.unwrap().url, "https://paper.example/fuel.jpg");
     }
 
     #[test]
     fn a_long_description_is_the_article_and_a_title_can_be_missing() {
         let text = "A sentence of the article. ".repeat(40);
-        let entry = one(&format!("<link>https://paper.example/1</link><description>&lt;p&gt;{text}&lt;/p&gt;</description>"));
+        let entry =
+            one(&format!("<link>https://paper.example/1</link><description>&lt;p&gt;{text}&lt;/p&gt;</description>"));
         assert!(entry.body_html.unwrap().len() > 1000);
         assert!(entry.title.starts_with("A sentence of the article."));
         assert!(entry.summary.len() < 330);
@@ -497,8 +499,11 @@ mod tests {
 
     #[test]
     fn an_id_that_is_shared_is_no_id_and_an_address_comes_once() {
-        let item = |n: u8, guid: &str| format!("<item><title>T{n}</title><link>https://paper.example/{n}</link><guid>{guid}</guid></item>");
-        let document = read_str(&rss(&[item(1, "0"), item(2, "0"), item(3, "three"), item(3, "four")].concat())).unwrap();
+        let item = |n: u8, guid: &str| {
+            format!("<item><title>T{n}</title><link>https://paper.example/{n}</link><guid>{guid}</guid></item>")
+        };
+        let document =
+            read_str(&rss(&[item(1, "0"), item(2, "0"), item(3, "three"), item(3, "four")].concat())).unwrap();
         let guids: Vec<_> = document.entries.iter().map(|e| e.guid.as_deref()).collect();
         assert_eq!(guids, [None, None, Some("three")]);
     }
@@ -508,7 +513,9 @@ mod tests {
         let sentence = |text: &str| read_str(text).unwrap_err().to_string();
         assert_eq!(sentence(" \n"), "The address answered with nothing at all.");
         assert_eq!(
-            sentence("<!DOCTYPE html><html><head><link rel='alternate' type='application/rss+xml' href='/rss'></head></html>"),
+            sentence(
+                "<!DOCTYPE html><html><head><link rel='alternate' type='application/rss+xml' href='/rss'></head></html>"
+            ),
             "This is a web page, not a feed. The page says that its feed is https://paper.example/rss"
         );
         assert_eq!(sentence("<html><body>Hello</body></html>"), "This is a web page, not a feed.");
@@ -516,7 +523,10 @@ mod tests {
         assert_eq!(sentence("[1, 2"), "This is JSON, but not a JSON Feed.");
         assert_eq!(sentence("<svg xmlns='http://www.w3.org/2000/svg'/>"), "This is XML, but neither RSS nor Atom.");
         assert_eq!(sentence("\u{1f}\u{8b}garbage"), "This is neither RSS nor Atom nor a JSON Feed.");
-        assert!(sentence("<rss version='2.0'><channel><item><title>x</tit").starts_with("This looks like a feed, but it is broken: "));
+        assert!(
+            sentence("<rss version='2.0'><channel><item><title>x</tit")
+                .starts_with("This looks like a feed, but it is broken: ")
+        );
     }
 
     #[test]
@@ -555,10 +565,8 @@ mod tests {
 
     #[test]
     fn the_whole_text_of_russian_feeds_is_found() {
-        let entry = one(
-            r#"<title>Т</title><link>https://a.example/1</link><description>Кратко.</description>
-            <yandex:full-text xmlns:yandex="http://news.yandex.ru">Первый абзац.&lt;br /&gt;&lt;br /&gt;Второй.</yandex:full-text>"#,
-        );
+        let entry = one(r#"<title>Т</title><link>https://a.example/1</link><description>Кратко.</description>
+            <yandex:full-text xmlns:yandex="http://news.yandex.ru">Первый абзац.&lt;br /&gt;&lt;br /&gt;Второй.</yandex:full-text>"#);
         assert_eq!(entry.summary, "Кратко.");
         assert!(entry.body_html.unwrap().contains("Второй"));
     }
@@ -575,7 +583,10 @@ mod tests {
             format!("<rss version='2.0'>{}", "<channel>".repeat(n)),
             format!("<feed xmlns='http://www.w3.org/2005/Atom'><entry><content type='xhtml'>{}", "<div>".repeat(n)),
             format!("<rss version='2.0'><channel>{}", "<item><title>".repeat(n)),
-            rss(&format!("<item><link>https://a.example/1</link><description>{}</description></item>", "&lt;b&gt;&lt;i&gt;".repeat(n))),
+            rss(&format!(
+                "<item><link>https://a.example/1</link><description>{}</description></item>",
+                "&lt;b&gt;&lt;i&gt;".repeat(n)
+            )),
             format!("{{\"version\":\"https://jsonfeed.org/version/1\",\"items\":{}", "[".repeat(n)),
             "<rss".repeat(n),
             "<![CDATA[".repeat(n),

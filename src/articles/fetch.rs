@@ -145,7 +145,9 @@ impl Guard {
             return Err(FetchError::Address("Only addresses that begin with https:// or http:// can be read."));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(FetchError::Address("An address with a password in it cannot be kept safely, so it is not read."));
+            return Err(FetchError::Address(
+                "An address with a password in it cannot be kept safely, so it is not read.",
+            ));
         }
         let Some(host) = url.host_str() else {
             return Err(FetchError::Address("The address names no host."));
@@ -230,7 +232,8 @@ fn redirects(guard: Guard) -> redirect::Policy {
         if attempt.previous().len() > REDIRECTS {
             return attempt.error(FetchError::Redirects);
         }
-        let downgrade = attempt.previous().last().is_some_and(|p| p.scheme() == "https") && attempt.url().scheme() == "http";
+        let downgrade =
+            attempt.previous().last().is_some_and(|p| p.scheme() == "https") && attempt.url().scheme() == "http";
         if downgrade {
             return attempt.error(FetchError::Address(
                 "The address leads from https to plain http, where anybody on the way could change the text.",
@@ -276,7 +279,13 @@ impl Fetcher {
     }
 
     /// GET. `now` is for a `Retry-After` that names a date.
-    pub async fn get(&self, url: &Url, accept: &'static str, known: &Validators, now: Moment) -> Result<Answer, FetchError> {
+    pub async fn get(
+        &self,
+        url: &Url,
+        accept: &'static str,
+        known: &Validators,
+        now: Moment,
+    ) -> Result<Answer, FetchError> {
         self.guard.check(url)?;
         let asking = async {
             let mut request = self.client.get(url.clone()).header(ACCEPT, accept);
@@ -301,7 +310,8 @@ impl Fetcher {
 
 async fn body(mut response: Response) -> Result<Fresh, FetchError> {
     let url = response.url().clone();
-    let text = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).filter(|v| v.len() < 1000).map(str::to_owned);
+    let text =
+        |name| response.headers().get(name).and_then(|v| v.to_str().ok()).filter(|v| v.len() < 1000).map(str::to_owned);
     let validators = Validators { etag: text(ETAG), last_modified: text(LAST_MODIFIED) };
     let charset = text(CONTENT_TYPE).and_then(|t| charset::of_content_type(&t).map(str::to_owned));
     let mut bytes = Vec::new();
@@ -337,7 +347,10 @@ fn why(error: &reqwest::Error, url: &Url) -> FetchError {
         }
         cause = inner.source().or_else(|| {
             // An io::Error holds what caused it without calling it its source.
-            inner.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref()).map(|e| e as &(dyn std::error::Error + 'static))
+            inner
+                .downcast_ref::<std::io::Error>()
+                .and_then(|e| e.get_ref())
+                .map(|e| e as &(dyn std::error::Error + 'static))
         });
     }
     if error.is_timeout() {
@@ -376,14 +389,55 @@ mod tests {
     #[test]
     fn only_hosts_of_the_public_internet_are_public() {
         for ip in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1", "192.0.0.8",
-            "192.0.2.1", "192.168.1.1", "198.18.0.1", "203.0.113.9", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1",
-            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::7f00:1", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1",
-            "2002:7f00:1::", "2002:a00:1::", "3fff::1", "5f00::1", "fc00::1", "fd12:3456::1", "fe80::1", "fec0::1", "ff02::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.8.8.8",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "203.0.113.9",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::7f00:1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "2002:a00:1::",
+            "3fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["1.1.1.1", "100.63.255.255", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2606:4700::1111", "2a00:1450::1", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"] {
+        for ip in [
+            "1.1.1.1",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.32.0.1",
+            "198.20.0.1",
+            "2606:4700::1111",
+            "2a00:1450::1",
+            "::ffff:1.1.1.1",
+            "64:ff9b::101:101",
+            "2002:101:101::1",
+        ] {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
         }
     }
@@ -392,7 +446,17 @@ mod tests {
     async fn a_private_address_is_not_asked_however_it_is_written() {
         let fetcher = Fetcher::new(false).unwrap();
         let port = serve(Router::new().route("/", get(|| async { "secret" }))).await.port().unwrap();
-        for host in ["127.0.0.1", "localhost", "0x7f.1", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0"] {
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "0x7f.1",
+            "2130706433",
+            "0177.0.0.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "0",
+        ] {
             let url = Url::parse(&format!("http://{host}:{port}/")).unwrap();
             assert_eq!(ask(&fetcher, &url).await.unwrap_err(), FetchError::Private, "{host}");
         }
@@ -445,15 +509,31 @@ mod tests {
     #[tokio::test]
     async fn a_server_is_asked_whether_anything_changed_and_believed() {
         let routes = Router::new()
-            .route("/feed", get(|headers: Headers| async move {
-                if headers.get("if-none-match").is_some_and(|v| v == "\"1\"") && headers.contains_key("if-modified-since") {
-                    return StatusCode::NOT_MODIFIED.into_response();
-                }
-                ([("etag", "\"1\""), ("last-modified", "Fri, 20 Nov 2026 08:00:00 GMT"), ("content-type", "text/xml; charset=koi8-r")], "x").into_response()
-            }))
+            .route(
+                "/feed",
+                get(|headers: Headers| async move {
+                    if headers.get("if-none-match").is_some_and(|v| v == "\"1\"")
+                        && headers.contains_key("if-modified-since")
+                    {
+                        return StatusCode::NOT_MODIFIED.into_response();
+                    }
+                    (
+                        [
+                            ("etag", "\"1\""),
+                            ("last-modified", "Fri, 20 Nov 2026 08:00:00 GMT"),
+                            ("content-type", "text/xml; charset=koi8-r"),
+                        ],
+                        "x",
+                    )
+                        .into_response()
+                }),
+            )
             .route("/gone", get(|| async { StatusCode::GONE }))
             .route("/busy", get(|| async { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "120")]) }))
-            .route("/date", get(|| async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "Wed, 18 Nov 2026 13:06:40 GMT")]) }));
+            .route(
+                "/date",
+                get(|| async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "Wed, 18 Nov 2026 13:06:40 GMT")]) }),
+            );
         let url = serve(routes).await;
         let fetcher = Fetcher::new(true).unwrap();
         let at = |path: &str| url.join(path).unwrap();

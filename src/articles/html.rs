@@ -10,9 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use html5ever::tokenizer::states::RawKind;
-use html5ever::tokenizer::{
-    BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
-};
+use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 use reqwest::Url;
 
 /// Open elements beyond this depth are left out: no honest text nests deeper, and some parsers fall over.
@@ -30,11 +28,7 @@ pub(super) enum Piece<'a> {
 
 /// The value of an attribute, trimmed; `None` where it is missing or empty.
 pub(super) fn attribute<'a>(tag: &'a Tag, name: &str) -> Option<&'a str> {
-    tag.attrs
-        .iter()
-        .find(|a| &*a.name.local == name)
-        .map(|a| a.value.trim())
-        .filter(|v| !v.is_empty())
+    tag.attrs.iter().find(|a| &*a.name.local == name).map(|a| a.value.trim()).filter(|v| !v.is_empty())
 }
 
 /// Hands the pieces of `html` to `each`, in order. Scripts and styles come as text after their start tag, as a tokenizer gives them.
@@ -74,8 +68,23 @@ pub(super) fn walk(html: &str, each: impl FnMut(Piece<'_>)) {
 fn is_silent(name: &str) -> bool {
     matches!(
         name,
-        "script" | "style" | "iframe" | "object" | "video" | "audio" | "svg" | "canvas" | "math"
-            | "button" | "select" | "textarea" | "template" | "noembed" | "noframes" | "title" | "nav"
+        "script"
+            | "style"
+            | "iframe"
+            | "object"
+            | "video"
+            | "audio"
+            | "svg"
+            | "canvas"
+            | "math"
+            | "button"
+            | "select"
+            | "textarea"
+            | "template"
+            | "noembed"
+            | "noframes"
+            | "title"
+            | "nav"
     )
 }
 
@@ -83,8 +92,30 @@ fn is_silent(name: &str) -> bool {
 fn is_block(name: &str) -> bool {
     matches!(
         name,
-        "p" | "div" | "br" | "li" | "ul" | "ol" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "tr" | "td" | "th"
-            | "blockquote" | "section" | "article" | "figure" | "figcaption" | "dt" | "dd" | "hr" | "pre" | "table"
+        "p" | "div"
+            | "br"
+            | "li"
+            | "ul"
+            | "ol"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "tr"
+            | "td"
+            | "th"
+            | "blockquote"
+            | "section"
+            | "article"
+            | "figure"
+            | "figcaption"
+            | "dt"
+            | "dd"
+            | "hr"
+            | "pre"
+            | "table"
     )
 }
 
@@ -195,8 +226,24 @@ pub(super) fn without_tracking(mut url: Url) -> Url {
             || name.starts_with("pk_")
             || matches!(
                 name.as_str(),
-                "fbclid" | "gclid" | "dclid" | "msclkid" | "yclid" | "ysclid" | "twclid" | "igshid" | "wprss" | "cmpid"
-                    | "_openstat" | "partner" | "emc" | "ns_mchannel" | "ns_campaign" | "ns_source" | "ito" | "xtor"
+                "fbclid"
+                    | "gclid"
+                    | "dclid"
+                    | "msclkid"
+                    | "yclid"
+                    | "ysclid"
+                    | "twclid"
+                    | "igshid"
+                    | "wprss"
+                    | "cmpid"
+                    | "_openstat"
+                    | "partner"
+                    | "emc"
+                    | "ns_mchannel"
+                    | "ns_campaign"
+                    | "ns_source"
+                    | "ito"
+                    | "xtor"
             )
     };
     if url.query().is_some() {
@@ -257,9 +304,7 @@ pub(super) fn body(html: &str, base: Option<&Url>) -> Body {
     });
     let base = base.cloned();
     let cleaned = ammonia::Builder::empty()
-        .tags(HashSet::from([
-            "p", "a", "h2", "h3", "h4", "ul", "ol", "li", "blockquote", "em", "strong", "br",
-        ]))
+        .tags(HashSet::from(["p", "a", "h2", "h3", "h4", "ul", "ol", "li", "blockquote", "em", "strong", "br"]))
         .tag_attributes(HashMap::from([("a", HashSet::from(["href"]))]))
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
         .link_rel(None)
@@ -272,10 +317,7 @@ pub(super) fn body(html: &str, base: Option<&Url>) -> Body {
         })
         .clean(&rewriting.out)
         .to_string();
-    Body {
-        html: without_empty(&cleaned),
-        picture: rewriting.picture,
-    }
+    Body { html: without_empty(&cleaned), picture: rewriting.picture }
 }
 
 /// The first pass of [`body`].
@@ -404,10 +446,8 @@ impl<'b> Rewriting<'b> {
         };
         if worth_it {
             self.picture_is_here = self.in_figure > 0;
-            self.picture = Some(Picture {
-                url: url.into(),
-                caption: one_line(attribute(tag, "alt").unwrap_or_default()),
-            });
+            self.picture =
+                Some(Picture { url: url.into(), caption: one_line(attribute(tag, "alt").unwrap_or_default()) });
         }
     }
 }
@@ -415,8 +455,8 @@ impl<'b> Rewriting<'b> {
 /// What an element becomes, or `None` for one of which only the content stays.
 fn kept_as(name: &str) -> Option<&'static str> {
     Some(match name {
-        "p" | "div" | "section" | "article" | "aside" | "tr" | "dt" | "dd" | "pre" | "address" | "center" | "summary"
-        | "header" | "footer" | "main" => "p",
+        "p" | "div" | "section" | "article" | "aside" | "tr" | "dt" | "dd" | "pre" | "address" | "center"
+        | "summary" | "header" | "footer" | "main" => "p",
         "a" => "a",
         "h1" | "h2" => "h2",
         "h3" => "h3",
@@ -554,10 +594,7 @@ mod tests {
         assert_eq!(body.html, "<p>Text</p>\n<p><em>The second</em></p>");
         assert_eq!(
             body.picture,
-            Some(Picture {
-                url: "https://paper.example/photo".into(),
-                caption: "The bridge at dawn".into()
-            })
+            Some(Picture { url: "https://paper.example/photo".into(), caption: "The bridge at dawn".into() })
         );
     }
 

@@ -68,10 +68,7 @@ pub struct Feed {
 impl Feed {
     /// The address without what every feed has, for a narrow table.
     pub fn short_url(&self) -> &str {
-        self.url
-            .trim_start_matches("https://")
-            .trim_start_matches("http://")
-            .trim_start_matches("www.")
+        self.url.trim_start_matches("https://").trim_start_matches("http://").trim_start_matches("www.")
     }
 }
 
@@ -203,14 +200,28 @@ pub fn section_of(category: &str) -> Option<&'static str> {
     let category = category.trim().trim_end_matches('/').to_lowercase();
     let last = category.rsplit(['/', ':', '|', '>']).next().unwrap_or_default().trim();
     Some(match last {
-        "news" | "latest news" | "world news" | "новости" | "раздел новости" | "новость" => "News",
+        "news" | "latest news" | "world news" | "новости" | "раздел новости" | "новость" => {
+            "News"
+        }
         "feature" | "features" | "longread" | "longreads" | "long read" | "reportage" | "репортаж" | "репортажи"
         | "истории" | "история" | "лонгрид" => "Features",
-        "analysis" | "explainer" | "explainers" | "анализ" | "аналитика" | "разбор" | "разборы" => "Analysis",
+        "analysis" | "explainer" | "explainers" | "анализ" | "аналитика" | "разбор" | "разборы" => {
+            "Analysis"
+        }
         "opinion" | "opinions" | "op-ed" | "oped" | "comment" | "commentary" | "column" | "columns" | "editorial"
         | "мнение" | "мнения" | "колонка" | "колонки" => "Opinion",
-        "photo" | "photos" | "photography" | "in pictures" | "in photos" | "gallery" | "photo gallery" | "photo essay"
-        | "фото" | "фотографии" | "фоторепортаж" | "галерея" => "Photos",
+        "photo"
+        | "photos"
+        | "photography"
+        | "in pictures"
+        | "in photos"
+        | "gallery"
+        | "photo gallery"
+        | "photo essay"
+        | "фото"
+        | "фотографии"
+        | "фоторепортаж"
+        | "галерея" => "Photos",
         _ => return None,
     })
 }

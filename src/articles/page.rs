@@ -67,7 +67,10 @@ fn read(page: &str, url: &Url) -> Result<Entry, PageError> {
     let picture = ["og:image:secure_url", "og:image", "twitter:image"]
         .iter()
         .find_map(|m| html::web_address(seen.meta(m)?, Some(&url)))
-        .map(|picture| Picture { url: picture.into(), caption: seen.meta("og:image:alt").map(html::plain).unwrap_or_default() });
+        .map(|picture| Picture {
+            url: picture.into(),
+            caption: seen.meta("og:image:alt").map(html::plain).unwrap_or_default(),
+        });
     Ok(Entry {
         guid: None,
         title: title.chars().take(500).collect(),
@@ -192,7 +195,8 @@ impl Seen {
             "title" if self.title.is_empty() && self.skipping.is_none() => self.into = Into::Title,
             "h1" => self.into = if self.heading.trim().is_empty() { Into::Heading } else { Into::Nowhere },
             "script" => {
-                let is_data = html::attribute(tag, "type").is_some_and(|t| t.eq_ignore_ascii_case("application/ld+json"));
+                let is_data =
+                    html::attribute(tag, "type").is_some_and(|t| t.eq_ignore_ascii_case("application/ld+json"));
                 self.into = if is_data { Into::Data } else { Into::Nowhere };
                 if is_data {
                     self.data.push(String::new());
@@ -291,8 +295,23 @@ fn is_furniture(tag: &Tag) -> bool {
             names.into_iter().flatten().flat_map(|n| n.split(|c: char| !c.is_ascii_alphanumeric())).any(|word| {
                 matches!(
                     word.to_ascii_lowercase().as_str(),
-                    "share" | "sharing" | "social" | "related" | "newsletter" | "promo" | "advert" | "ad" | "ads" | "comments"
-                        | "recommended" | "breadcrumb" | "breadcrumbs" | "navigation" | "tags" | "donate" | "donation"
+                    "share"
+                        | "sharing"
+                        | "social"
+                        | "related"
+                        | "newsletter"
+                        | "promo"
+                        | "advert"
+                        | "ad"
+                        | "ads"
+                        | "comments"
+                        | "recommended"
+                        | "breadcrumb"
+                        | "breadcrumbs"
+                        | "navigation"
+                        | "tags"
+                        | "donate"
+                        | "donation"
                 )
             })
         }
@@ -422,7 +441,13 @@ mod tests {
 
     #[test]
     fn endless_pages_end() {
-        for piece in ["<article>", "<main><div class=share>", "<h1>", "<p itemprop=articleBody>", "<script type=application/ld+json>{"] {
+        for piece in [
+            "<article>",
+            "<main><div class=share>",
+            "<h1>",
+            "<p itemprop=articleBody>",
+            "<script type=application/ld+json>{",
+        ] {
             let page = format!("<html><title>T</title>{}", piece.repeat(20_000));
             let _ = read(&page);
         }

@@ -67,8 +67,7 @@ pub async fn add_missing(db: &Db, now: Moment, settings: &[FeedSetting]) -> Resu
             tracing::warn!("a feed in newsroom.toml has no address that begins with https:// or http://");
             continue;
         };
-        let known: Option<(i64,)> =
-            db.read("SELECT id FROM feeds WHERE url = $1").bind(url.clone()).optional().await?;
+        let known: Option<(i64,)> = db.read("SELECT id FROM feeds WHERE url = $1").bind(url.clone()).optional().await?;
         if known.is_none() {
             db.write(
                 "INSERT INTO feeds (id, url, section, next_at) VALUES ($1, $2, $3, $4) ON CONFLICT (url) DO NOTHING",

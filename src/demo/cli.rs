@@ -27,12 +27,7 @@ pub struct Stripe {
     #[arg(long)]
     by_hand: bool,
     /// What events are signed with; several, separated by commas, as while one is rolled.
-    #[arg(
-        long,
-        default_value = "whsec_standin",
-        value_delimiter = ',',
-        value_name = "SECRET"
-    )]
+    #[arg(long, default_value = "whsec_standin", value_delimiter = ',', value_name = "SECRET")]
     secrets: Vec<String>,
     /// The version of the API that events are written in.
     #[arg(long, default_value = super::stripe::API_VERSION, value_name = "VERSION")]

@@ -15,10 +15,7 @@ use axum::routing::get;
 
 use crate::clock::{Clock, Moment};
 
-const FEEDS: [(&str, &str); 2] = [
-    ("en", include_str!("feed.xml")),
-    ("ru", include_str!("feed.ru.xml")),
-];
+const FEEDS: [(&str, &str); 2] = [("en", include_str!("feed.xml")), ("ru", include_str!("feed.ru.xml"))];
 
 /// The site, with Friday's address, from which its pages take the sign-up form.
 #[derive(Debug, Clone)]
@@ -68,41 +65,23 @@ pub fn routes(site: Site) -> Router {
         .route("/feed.ru.xml", get(|site| feed(site, 1)))
         .route("/articles/{slug}", get(story))
         .route("/privacy", get(async || page(&PrivacyPage)))
-        .route(
-            "/site.css",
-            get(async || {
-                (
-                    [(header::CONTENT_TYPE, "text/css")],
-                    include_str!("pages/site.css"),
-                )
-            }),
-        )
+        .route("/site.css", get(async || ([(header::CONTENT_TYPE, "text/css")], include_str!("pages/site.css"))))
         .with_state(Arc::new(site))
 }
 
 async fn front(State(site): State<Arc<Site>>, language: &'static str) -> Response {
     let mut stories = site.stories();
     stories.retain(|story| story.language == language);
-    page(&Front {
-        friday: &site.friday,
-        stories,
-    })
+    page(&Front { friday: &site.friday, stories })
 }
 
 async fn feed(State(site): State<Arc<Site>>, nth: usize) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/rss+xml; charset=utf-8")],
-        site.filled(FEEDS[nth].1),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "application/rss+xml; charset=utf-8")], site.filled(FEEDS[nth].1)).into_response()
 }
 
 async fn story(State(site): State<Arc<Site>>, Path(slug): Path<String>) -> Response {
     match site.stories().into_iter().find(|story| story.slug == slug) {
-        Some(story) => page(&StoryPage {
-            friday: &site.friday,
-            story,
-        }),
+        Some(story) => page(&StoryPage { friday: &site.friday, story }),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -116,10 +95,7 @@ fn page(template: &impl Template) -> Response {
 
 impl Site {
     fn stories(&self) -> Vec<Story> {
-        FEEDS
-            .iter()
-            .flat_map(|(language, text)| self.stories_of(language, text))
-            .collect()
+        FEEDS.iter().flat_map(|(language, text)| self.stories_of(language, text)).collect()
     }
 
     fn stories_of(&self, language: &'static str, text: &str) -> Vec<Story> {
@@ -131,25 +107,11 @@ impl Site {
             .map(|entry| Story {
                 slug: entry.id.rsplit(':').next().unwrap_or_default().to_owned(),
                 language,
-                section: entry
-                    .categories
-                    .first()
-                    .map(|category| category.term.clone())
-                    .unwrap_or_default(),
+                section: entry.categories.first().map(|category| category.term.clone()).unwrap_or_default(),
                 title: entry.title.map(|title| title.content).unwrap_or_default(),
-                author: entry
-                    .authors
-                    .first()
-                    .and_then(|author| author.name.clone())
-                    .unwrap_or_default(),
-                lede: entry
-                    .summary
-                    .map(|summary| summary.content)
-                    .unwrap_or_default(),
-                html: entry
-                    .content
-                    .and_then(|content| content.body)
-                    .unwrap_or_default(),
+                author: entry.authors.first().and_then(|author| author.name.clone()).unwrap_or_default(),
+                lede: entry.summary.map(|summary| summary.content).unwrap_or_default(),
+                html: entry.content.and_then(|content| content.body).unwrap_or_default(),
             })
             .collect()
     }
@@ -168,11 +130,7 @@ pub fn fill(text: &str, site: &str, now: Moment) -> String {
     for part in parts {
         let (hours, rest) = part.split_once('}').unwrap_or(("0", part));
         let at = now - Duration::from_secs(3600 * hours.parse::<u64>().unwrap_or(0));
-        filled.push_str(
-            &at.to_jiff()
-                .strftime("%a, %d %b %Y %H:%M:%S +0000")
-                .to_string(),
-        );
+        filled.push_str(&at.to_jiff().strftime("%a, %d %b %Y %H:%M:%S +0000").to_string());
         filled.push_str(rest);
     }
     filled
@@ -185,30 +143,16 @@ mod tests {
     #[test]
     fn the_feeds_are_full_articles_of_every_section() {
         let now = Moment::from_millis(1_769_850_000_000);
-        let site = Site {
-            site: "127.0.0.1:1".to_owned(),
-            friday: String::new(),
-            clock: Clock::fixed(now),
-        };
+        let site = Site { site: "127.0.0.1:1".to_owned(), friday: String::new(), clock: Clock::fixed(now) };
         let stories = site.stories();
         assert_eq!(stories.len(), 19);
         for story in &stories {
-            assert!(
-                !story.slug.is_empty() && !story.author.is_empty() && !story.lede.is_empty(),
-                "{}",
-                story.title
-            );
+            assert!(!story.slug.is_empty() && !story.author.is_empty() && !story.lede.is_empty(), "{}", story.title);
             assert!(story.html.len() > 400, "{}", story.title);
         }
         for section in ["News", "Features", "Analysis", "Opinion", "Photos"] {
-            assert!(
-                stories.iter().any(|story| story.section == section),
-                "{section}"
-            );
+            assert!(stories.iter().any(|story| story.section == section), "{section}");
         }
-        assert!(
-            site.filled(FEEDS[0].1)
-                .contains("<pubDate>Sat, 31 Jan 2026 05:00:00 +0000</pubDate>")
-        );
+        assert!(site.filled(FEEDS[0].1).contains("<pubDate>Sat, 31 Jan 2026 05:00:00 +0000</pubDate>"));
     }
 }

@@ -4,12 +4,14 @@
 //! outbox hands them over through the [`Mailer`]. The digest, which goes to everybody, has its own way through
 //! `delivery`, over the same connections.
 
+mod field;
 pub mod mailbox;
 pub mod outbox;
 // The development mailbox as a page.
-pub mod web;
 mod smtp;
+pub mod web;
 
+pub use field::{Sender, SenderError, text_field};
 pub use mailbox::{Mailbox, StoredMail};
 
 use crate::address::Address;
@@ -186,9 +188,15 @@ impl Message {
     /// from another.
     fn to_bytes(&self, sender: &str, message_id: &str, at: std::time::SystemTime) -> Result<Vec<u8>, BuildError> {
         let wrong = |error: &dyn std::fmt::Display| BuildError(error.to_string());
-        let from: Party = self.from.as_deref().unwrap_or(sender).parse().map_err(|_| BuildError("the sender is not an address".to_owned()))?;
+        let from: Party = self
+            .from
+            .as_deref()
+            .unwrap_or(sender)
+            .parse()
+            .map_err(|_| BuildError("the sender is not an address".to_owned()))?;
         // The error would quote the address, so it is not passed on.
-        let to = lettre::Address::new(self.to.local(), self.to.domain()).map_err(|_| BuildError("the recipient".to_owned()))?;
+        let to = lettre::Address::new(self.to.local(), self.to.domain())
+            .map_err(|_| BuildError("the recipient".to_owned()))?;
         let mut builder = lettre::Message::builder()
             .from(from)
             .to(Party::new(None, to))
@@ -201,7 +209,9 @@ impl Message {
         }
         let text = SinglePart::plain(self.text.clone());
         let message = match &self.html {
-            Some(html) => builder.multipart(MultiPart::alternative().singlepart(text).singlepart(SinglePart::html(html.clone()))),
+            Some(html) => {
+                builder.multipart(MultiPart::alternative().singlepart(text).singlepart(SinglePart::html(html.clone())))
+            }
             None => builder.singlepart(text),
         };
         Ok(message.map_err(|e| wrong(&e))?.formatted())
@@ -209,7 +219,8 @@ impl Message {
 }
 
 fn raw(name: &str, value: &str) -> Result<HeaderValue, BuildError> {
-    let name = HeaderName::new_from_ascii(name.to_owned()).map_err(|_| BuildError(format!("{name} is not a header")))?;
+    let name =
+        HeaderName::new_from_ascii(name.to_owned()).map_err(|_| BuildError(format!("{name} is not a header")))?;
     Ok(HeaderValue::new(name, value.replace(['\r', '\n'], " ")))
 }
 

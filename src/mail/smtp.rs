@@ -74,7 +74,8 @@ impl Server {
             Tls::Implicit => Box::new(Encrypted(wrap_tls(stream, &self.settings.host, name).await?)),
             Tls::Required | Tls::None => Box::new(stream),
         };
-        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(refused("the greeting"))?;
+        let mut connection =
+            AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(refused("the greeting"))?;
         if self.settings.tls == Tls::Required {
             connection.starttls(tls()?, &self.hello).await.map_err(refused("STARTTLS"))?;
         }

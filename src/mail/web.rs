@@ -51,18 +51,12 @@ impl FromRequestParts<Shared> for Here {
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Here, Problem> {
         // OK because a Peer is made from any request: its rejection is Infallible.
         let peer = Peer::from_request_parts(parts, app).await.expect("a peer");
-        let proxied = ["x-forwarded-for", "x-real-ip", "forwarded", "via"]
-            .iter()
-            .any(|name| parts.headers.contains_key(*name));
-        let host = parts
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
+        let proxied =
+            ["x-forwarded-for", "x-real-ip", "forwarded", "via"].iter().any(|name| parts.headers.contains_key(*name));
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or(parts.uri.host()).unwrap_or("localhost");
         match app.mailer.mailbox() {
-            Some(mailbox)
-                if peer.is_local() && !proxied && is_here(host) && is_here(app.config.host()) =>
-            {
+            Some(mailbox) if peer.is_local() && !proxied && is_here(host) && is_here(app.config.host()) => {
                 Ok(Here(mailbox.clone()))
             }
             _ => Err(Problem::NotFound),
@@ -76,15 +70,8 @@ fn is_here(host: &str) -> bool {
         Some(six) => six.split(']').next().unwrap_or(six),
         None => host.split(':').next().unwrap_or(host),
     };
-    let ip = if host.matches(':').count() > 1 && !host.starts_with('[') {
-        host
-    } else {
-        name
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || ip
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+    let ip = if host.matches(':').count() > 1 && !host.starts_with('[') { host } else { name };
+    name.eq_ignore_ascii_case("localhost") || ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[derive(Template)]
@@ -126,12 +113,7 @@ struct Asked {
 }
 
 /// `GET /mailbox`: all mails, and the newest of them.
-async fn newest(
-    here: Here,
-    page: Page,
-    headers: HeaderMap,
-    State(app): State<Shared>,
-) -> Result<Response, Problem> {
+async fn newest(here: Here, page: Page, headers: HeaderMap, State(app): State<Shared>) -> Result<Response, Problem> {
     let mails = here.0.all();
     if wants_json(&headers) {
         let all: Vec<serde_json::Value> = mails.iter().map(as_json).collect();
@@ -184,14 +166,7 @@ fn show(
         _ if has_html => "html",
         _ => "text",
     };
-    render(&MailboxPage {
-        page,
-        count: mails.len(),
-        mails: lines.collect(),
-        shown,
-        part,
-        is_live,
-    })
+    render(&MailboxPage { page, count: mails.len(), mails: lines.collect(), shown, part, is_live })
 }
 
 fn date(at: jiff::Timestamp) -> String {
@@ -202,41 +177,22 @@ fn date(at: jiff::Timestamp) -> String {
 fn clock_time(mail: &StoredMail, today: &str) -> String {
     let at = mail.at.to_jiff();
     let time = at.strftime("%H:%M").to_string();
-    if date(at) == today {
-        time
-    } else {
-        format!("{} {time}", date(at))
-    }
+    if date(at) == today { time } else { format!("{} {time}", date(at)) }
 }
 
 impl Shown {
     fn new(mail: &StoredMail) -> Shown {
-        let parsed = MessageParser::new()
-            .parse(mail.raw.as_slice())
-            .unwrap_or_default();
+        let parsed = MessageParser::new().parse(mail.raw.as_slice()).unwrap_or_default();
         let raw = |name: &'static str| parsed.header_raw(name).map(|value| (name, unfolded(value)));
         let from = parsed.from().and_then(|from| from.first()).map(|from| {
             let address = from.address().unwrap_or_default();
-            (
-                "From",
-                from.name()
-                    .map_or_else(|| address.to_owned(), |name| format!("{name} <{address}>")),
-            )
+            ("From", from.name().map_or_else(|| address.to_owned(), |name| format!("{name} <{address}>")))
         });
         let to = ("To", mail.envelope.to.as_str().to_owned());
         let back = ("Return-Path", format!("<{}>", mail.envelope.return_path));
-        let fields = from
-            .into_iter()
-            .chain([to])
-            .chain(raw("List-Unsubscribe"))
-            .chain([back])
-            .collect();
+        let fields = from.into_iter().chain([to]).chain(raw("List-Unsubscribe")).chain([back]).collect();
         let source = String::from_utf8_lossy(&mail.raw);
-        let headers = source
-            .split("\r\n\r\n")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let headers = source.split("\r\n\r\n").next().unwrap_or_default().to_owned();
         Shown {
             id: mail.id,
             subject: parsed.subject().unwrap_or_default().to_owned(),
@@ -256,26 +212,19 @@ fn unfolded(value: &str) -> String {
 /// The HTML part, where the mail has one of its own.
 fn html_of(mail: &Message<'_>) -> Option<String> {
     let part = mail.html_part(0)?;
-    let is_html = part.content_type().is_some_and(|kind| {
-        kind.subtype()
-            .is_some_and(|sub| sub.eq_ignore_ascii_case("html"))
-    });
+    let is_html =
+        part.content_type().is_some_and(|kind| kind.subtype().is_some_and(|sub| sub.eq_ignore_ascii_case("html")));
     is_html.then(|| part.text_contents().unwrap_or_default().to_owned())
 }
 
 /// The text part.
 fn text_of(mail: &Message<'_>) -> String {
-    mail.text_part(0)
-        .and_then(|part| part.text_contents())
-        .unwrap_or_default()
-        .replace("\r\n", "\n")
+    mail.text_part(0).and_then(|part| part.text_contents()).unwrap_or_default().replace("\r\n", "\n")
 }
 
 /// A mail for a script: everything that a person sees.
 fn as_json(mail: &StoredMail) -> serde_json::Value {
-    let parsed = MessageParser::new()
-        .parse(mail.raw.as_slice())
-        .unwrap_or_default();
+    let parsed = MessageParser::new().parse(mail.raw.as_slice()).unwrap_or_default();
     serde_json::json!({
         "id": mail.id,
         "to": mail.envelope.to.as_str(),
@@ -291,16 +240,11 @@ fn as_json(mail: &StoredMail) -> serde_json::Value {
 /// `GET /mailbox/{id}/html`: the HTML part, for its frame.
 async fn html(here: Here, Path(id): Path<u64>) -> Result<Response, Problem> {
     let mail = here.0.get(id).ok_or(Problem::NotFound)?;
-    let parsed = MessageParser::new()
-        .parse(mail.raw.as_slice())
-        .unwrap_or_default();
+    let parsed = MessageParser::new().parse(mail.raw.as_slice()).unwrap_or_default();
     let html = html_of(&parsed).ok_or(Problem::NotFound)?;
     // Inside of the frame a confirmation page would be refused, so every link opens a page of its own.
     let html = html.replacen("<head>", "<head><base target=\"_blank\">", 1);
-    let policy = [(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(IN_FRAME),
-    )];
+    let policy = [(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(IN_FRAME))];
     Ok((policy, Html(html)).into_response())
 }
 
@@ -333,25 +277,10 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_here() {
-        for here in [
-            "localhost",
-            "localhost:8080",
-            "LOCALHOST",
-            "127.0.0.1:8080",
-            "127.0.0.1",
-            "[::1]:8080",
-            "::1",
-        ] {
+        for here in ["localhost", "localhost:8080", "LOCALHOST", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "::1"] {
             assert!(is_here(here), "{here}");
         }
-        for there in [
-            "example.org",
-            "localhost.example.org",
-            "10.0.0.1:8080",
-            "0.0.0.0",
-            "[2001:db8::1]:80",
-            "",
-        ] {
+        for there in ["example.org", "localhost.example.org", "10.0.0.1:8080", "0.0.0.0", "[2001:db8::1]:80", ""] {
             assert!(!is_here(there), "{there}");
         }
     }

@@ -1,4 +1,71 @@
-//! x
+//! One reader at a time, from the command line. There is no list of all.
+
+use super::store;
+use crate::address::Address;
+use crate::app::Shared;
+
+/// What can be done.
 #[derive(clap::Subcommand)]
-pub enum Command { Count }
-pub async fn run(_: &crate::app::Shared, _: Command) -> Result<(), Box<dyn std::error::Error>> { Ok(()) }
+pub enum Command {
+    /// How many read, pause and are not written to.
+    Count {
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is held about one reader.
+    Show {
+        /// Their address.
+        address: String,
+    },
+    /// Erases one reader without a trace.
+    Forget {
+        /// Their address.
+        address: String,
+    },
+}
+
+/// Does it.
+pub async fn run(app: &Shared, command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        Command::Count { json } => count(app, json).await,
+        Command::Show { address } => show(app, &Address::parse(&address)?).await,
+        Command::Forget { address } => forget(app, &Address::parse(&address)?).await,
+    }
+}
+
+async fn count(app: &Shared, json: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let counts = store::counts(&app.db, app.clock.now()).await?;
+    if json {
+        println!("{}", serde_json::to_string(&counts)?);
+        return Ok(());
+    }
+    for (newsletter, readers) in &counts.newsletters {
+        println!("{newsletter}: {readers}");
+    }
+    println!("readers: {}, of them paused: {}; suppressed: {}", counts.readers, counts.paused, counts.suppressed);
+    Ok(())
+}
+
+async fn show(app: &Shared, address: &Address) -> Result<(), Box<dyn std::error::Error>> {
+    let reader = store::find_by_address(&app.db, &app.keys, address).await?.ok_or("no reader has this address")?;
+    println!("edition: {}", reader.edition);
+    println!("language: {}", reader.language.as_deref().unwrap_or("as the newsletter"));
+    println!("discreet: {}, no requests for support: {}", reader.discreet, reader.no_asks);
+    if let Some(until) = reader.paused_until {
+        println!("paused until {until}");
+    }
+    for subscription in store::subscriptions(&app.db, reader.id).await? {
+        println!("{}: agreed in the week of {}", subscription.newsletter, subscription.consent_week);
+    }
+    Ok(())
+}
+
+async fn forget(app: &Shared, address: &Address) -> Result<(), Box<dyn std::error::Error>> {
+    let reader = store::find_by_address(&app.db, &app.keys, address).await?.ok_or("no reader has this address")?;
+    let mut tx = app.db.begin().await?;
+    store::remove(&mut tx, reader.id).await?;
+    tx.commit().await?;
+    println!("Forgotten.");
+    Ok(())
+}

@@ -1,2 +1,476 @@
-//! x
-pub fn routes() -> axum::Router<crate::app::Shared> { axum::Router::new() }
+//! The reader's pages: signing up, confirming, leaving, preferences.
+
+use super::store::{self, Confirmed, Subscriber, Subscription};
+use super::{
+    CONFIRM, CONFIRM_LIFE, Edition, PAUSES, PREFERENCES, Request, Standing, UNSUBSCRIBE, mail, preferences_link,
+};
+use crate::address::Address;
+use crate::app::Shared;
+use crate::clock::{DAY, WEEK};
+use crate::keys::Drawer;
+use crate::mail::outbox;
+use crate::newsroom::Newsletter;
+use crate::web::{Form, FormAge, Page, Peer, Problem, Rule, render, wants_json};
+use crate::words::Language;
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use std::time::Duration;
+use validator::ValidateEmail;
+
+/// Sign-ups from one network: a household or a newsroom's event, not a program.
+const SIGN_UPS: Rule = Rule { name: "sign-up", burst: 30, per: Duration::from_secs(3600) };
+
+/// The room's routes.
+pub fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/newsletters/{slug}/subscribe", post(subscribe))
+        .route("/confirm/{token}", get(ask_to_confirm).post(confirm))
+        .route("/unsubscribe/{token}", get(ask_to_leave).post(leave))
+        .route("/preferences", get(find_preferences))
+        .route("/preferences/{token}", get(show_preferences).post(save_preferences))
+        .route("/preferences/{token}/held", post(send_held))
+        .route("/preferences/{token}/forget", post(forget))
+        .route("/safety", get(safety))
+        .route("/privacy", get(privacy))
+}
+
+/// The sign-up form, wherever it stands: `{% include "subscribers/pages/sign_up_form.html" %}` with `form` and `page`.
+#[derive(Debug, Clone, Default)]
+pub struct SignUpForm {
+    /// The newsletter's slug.
+    pub newsletter: String,
+    /// What was typed.
+    pub email: String,
+    /// What is wrong with it.
+    pub error: Option<String>,
+    /// A likely correction.
+    pub suggestion: Option<String>,
+}
+
+impl SignUpForm {
+    /// An empty one.
+    pub fn new(newsletter: &str) -> SignUpForm {
+        SignUpForm { newsletter: newsletter.to_owned(), ..SignUpForm::default() }
+    }
+}
+
+#[derive(Deserialize)]
+struct SignUp {
+    #[serde(default)]
+    email: String,
+    /// A trap: people do not see it.
+    #[serde(default)]
+    website: String,
+    form_token: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "subscribers/pages/sign_up.html")]
+struct SignUpPage {
+    page: Page,
+    form: SignUpForm,
+    name: String,
+}
+
+#[derive(Template)]
+#[template(path = "subscribers/pages/done.html")]
+struct DonePage {
+    page: Page,
+    newsletter: String,
+}
+
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "subscribers/pages/said.html")]
+struct SaidPage {
+    page: Page,
+    title: &'static str,
+    lede: String,
+    more: &'static str,
+}
+
+fn said(page: Page, title: &'static str, lede: String, more: &'static str) -> Result<Response, Problem> {
+    render(&SaidPage { page, title, lede, more })
+}
+
+async fn subscribe(
+    State(app): State<Shared>,
+    Path(slug): Path<String>,
+    page: Page,
+    peer: Peer,
+    headers: HeaderMap,
+    Form(fields): Form<SignUp>,
+) -> Result<Response, Problem> {
+    let newsroom = app.newsroom();
+    let newsletter = newsroom.newsletter(&slug).ok_or(Problem::NotFound)?;
+    let page = page.speaking(newsletter.language);
+    let Some(address) = readable(&fields.email) else {
+        return refuse(page, newsletter, &headers, fields.email);
+    };
+    if let Some(network) = peer.network() {
+        app.limits.check(&SIGN_UPS, &network)?;
+    }
+    let is_program = !fields.website.is_empty() || FormAge::of(&app, fields.form_token.as_deref()).is_inhuman();
+    if !is_program {
+        write_to(&app, &page, newsletter, &address).await?;
+    }
+    if wants_json(&headers) {
+        let body =
+            serde_json::json!({ "status": "accepted", "next": "Open the mail we have sent and press its button." });
+        return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
+    }
+    let mut done = render(&DonePage { newsletter: newsletter.name.clone(), page })?;
+    *done.status_mut() = StatusCode::ACCEPTED;
+    Ok(done)
+}
+
+/// The validator crate's rule for forms, and our stricter one.
+fn readable(typed: &str) -> Option<Address> {
+    let address = Address::parse(typed).ok()?;
+    // Its rule is for ASCII local parts; ours knows which others there are.
+    (address.as_str().validate_email() || !address.local().is_ascii()).then_some(address)
+}
+
+fn refuse(page: Page, newsletter: &Newsletter, headers: &HeaderMap, typed: String) -> Result<Response, Problem> {
+    let error = page.say("subscribers-wrong-address");
+    if wants_json(headers) {
+        return Err(Problem::Bad(error));
+    }
+    let email = typed.chars().take(crate::address::MAX_LENGTH).collect();
+    let form = SignUpForm { newsletter: newsletter.slug.clone(), email, error: Some(error), suggestion: None };
+    let mut answer = render(&SignUpPage { name: newsletter.name.clone(), page, form })?;
+    *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    Ok(answer)
+}
+
+/// Puts the mail that fits into the outbox, at most one an address, newsletter and day. The same work whatever we know.
+async fn write_to(app: &Shared, page: &Page, newsletter: &Newsletter, address: &Address) -> Result<(), Problem> {
+    let now = app.clock.now();
+    let index = app.keys.index(Drawer::Subscribers, address);
+    let standing = store::standing(&app.db, &index, &newsletter.slug, now).await?;
+    let reader = store::find_by_address(&app.db, &app.keys, address).await?;
+    let request = Request {
+        address: address.as_str().to_owned(),
+        newsletter: newsletter.slug.clone(),
+        language: page.words.language(),
+    };
+    let token = app.keys.link(CONFIRM, Some(now + CONFIRM_LIFE), &request);
+    let link = match (standing, reader) {
+        (Standing::Reading | Standing::Paused, Some(reader)) => {
+            preferences_link(&app.keys, &app.config.base_url, reader.id, 0)
+        }
+        _ => app.config.link(&format!("/confirm/{token}")),
+    };
+    let mut message = mail::answer(page.words, address, newsletter, standing, &link)?;
+    message.from = Some(app.newsroom().discreet_sender(Some(newsletter), app.config.host()));
+    let day = now.millis().div_euclid(DAY.as_millis() as i64);
+    let mark = app.keys.mark("sign-up", &[&index[..], newsletter.slug.as_bytes(), &day.to_be_bytes()].concat());
+    let mut tx = app.db.begin().await?;
+    outbox::put(&mut tx, &app.keys, now, outbox::Note { kind: "sign-up", once: Some((mark, now + DAY)), message })
+        .await?;
+    tx.commit().await?;
+    app.wake(outbox::TASK);
+    Ok(())
+}
+
+fn read_request(app: &Shared, token: &str) -> Result<(Request, Address), Problem> {
+    let request: Request = app.keys.read_link(CONFIRM, token, app.clock.now()).map_err(|_| Problem::Expired)?;
+    let address = Address::parse(&request.address).map_err(|_| Problem::Expired)?;
+    Ok((request, address))
+}
+
+#[derive(Template)]
+#[template(path = "subscribers/pages/confirm.html")]
+struct ConfirmPage {
+    page: Page,
+    newsletter: String,
+}
+
+async fn ask_to_confirm(State(app): State<Shared>, Path(token): Path<String>, page: Page) -> Result<Response, Problem> {
+    let (request, _) = read_request(&app, &token)?;
+    let newsroom = app.newsroom();
+    let newsletter = newsroom.newsletter(&request.newsletter).ok_or(Problem::Expired)?;
+    render(&ConfirmPage { page: page.speaking(request.language), newsletter: newsletter.name.clone() })
+}
+
+#[derive(Deserialize)]
+struct Confirmation {
+    edition: Option<Edition>,
+}
+
+async fn confirm(
+    State(app): State<Shared>,
+    Path(token): Path<String>,
+    page: Page,
+    Form(chosen): Form<Confirmation>,
+) -> Result<Response, Problem> {
+    let (request, address) = read_request(&app, &token)?;
+    let newsroom = app.newsroom();
+    let newsletter = newsroom.newsletter(&request.newsletter).ok_or(Problem::Expired)?;
+    let page = page.speaking(request.language);
+    let consent = consent(&page, newsletter);
+    let who = Confirmed {
+        address: &address,
+        newsletter: &newsletter.slug,
+        edition: chosen.edition,
+        language: (request.language != newsletter.language).then_some(request.language),
+        consent: &consent,
+    };
+    let mut tx = app.db.begin().await?;
+    store::subscribe(&mut tx, &app.keys, app.clock.now(), &who).await?;
+    tx.commit().await?;
+    let lede = page.words.say1("subscribers-welcome-lede", "name", &newsletter.name);
+    said(page, "subscribers-welcome-title", lede, "")
+}
+
+/// The words beside the button that was pressed, kept as proof.
+fn consent(page: &Page, newsletter: &Newsletter) -> String {
+    let policy = page.newsroom.privacy_policy.clone().unwrap_or_else(|| page.absolute("/privacy"));
+    let words = [("policy", policy.into()), ("name", newsletter.name.clone().into())];
+    page.words.say_with("subscribers-consent", &words)
+}
+
+#[derive(Template)]
+#[template(path = "subscribers/pages/unsubscribe.html")]
+struct UnsubscribePage {
+    page: Page,
+    newsletter: String,
+    preferences: String,
+}
+
+impl UnsubscribePage {
+    fn weeks(&self) -> Vec<i64> {
+        PAUSES.to_vec()
+    }
+}
+
+fn read_leaving(app: &Shared, token: &str) -> Result<(i64, String, i64), Problem> {
+    app.keys.read_link(UNSUBSCRIBE, token, app.clock.now()).map_err(|_| Problem::Expired)
+}
+
+async fn ask_to_leave(State(app): State<Shared>, Path(token): Path<String>, page: Page) -> Result<Response, Problem> {
+    let (reader, slug, issue) = read_leaving(&app, &token)?;
+    let newsroom = app.newsroom();
+    let newsletter = newsroom.newsletter(&slug);
+    let page = newsletter.map_or(page.clone(), |n| page.speaking(n.language));
+    let preferences = preferences_link(&app.keys, "", reader, issue);
+    let newsletter = newsletter.map_or(slug, |n| n.name.clone());
+    render(&UnsubscribePage { page, newsletter, preferences })
+}
+
+/// RFC 8058: no cookie, no form token, no redirect; whatever the body says, in whatever form; a repeat is answered alike.
+async fn leave(State(app): State<Shared>, Path(token): Path<String>, page: Page) -> Result<Response, Problem> {
+    let (reader, slug, _) = read_leaving(&app, &token)?;
+    let mut tx = app.db.begin().await?;
+    store::leave(&mut tx, reader, &slug, app.clock.now()).await?;
+    tx.commit().await?;
+    let page = app.newsroom().newsletter(&slug).map_or(page.clone(), |n| page.speaking(n.language));
+    let lede = page.say("subscribers-left-lede");
+    said(page, "subscribers-left-title", lede, "")
+}
+
+#[derive(Template)]
+#[template(path = "subscribers/pages/preferences.html")]
+struct PreferencesPage {
+    page: Page,
+    path: String,
+    reader: Subscriber,
+    subscriptions: Vec<(String, String)>,
+    newsletters: Vec<(String, String, &'static str, bool)>,
+    paused: bool,
+    saved: bool,
+    error: Option<String>,
+}
+
+impl PreferencesPage {
+    fn languages(&self) -> Vec<(&'static str, &'static str)> {
+        Language::ALL.iter().map(|l| (l.as_str(), l.own_name())).collect()
+    }
+
+    fn speaks(&self, tag: &str) -> bool {
+        self.reader.language.as_deref() == Some(tag)
+    }
+
+    fn weeks(&self) -> Vec<i64> {
+        PAUSES.to_vec()
+    }
+}
+
+/// The reader of a preferences link; nobody when they have left.
+async fn reader_of(app: &Shared, token: &str) -> Result<Option<Subscriber>, Problem> {
+    let (id, _): (i64, i64) = app.keys.read_link(PREFERENCES, token, app.clock.now()).map_err(|_| Problem::Expired)?;
+    Ok(store::find(&app.db, id).await?)
+}
+
+fn gone(page: Page) -> Result<Response, Problem> {
+    let lede = page.say("subscribers-gone-lede");
+    said(page, "subscribers-gone-title", lede, "")
+}
+
+async fn show_preferences(
+    State(app): State<Shared>,
+    Path(token): Path<String>,
+    page: Page,
+) -> Result<Response, Problem> {
+    match reader_of(&app, &token).await? {
+        Some(reader) => preferences(&app, page, &token, reader, false, None).await,
+        None => gone(page),
+    }
+}
+
+async fn preferences(
+    app: &Shared,
+    page: Page,
+    token: &str,
+    reader: Subscriber,
+    saved: bool,
+    error: Option<&str>,
+) -> Result<Response, Problem> {
+    let held = store::subscriptions(&app.db, reader.id).await?;
+    let newsroom = app.newsroom();
+    let first = held.iter().find_map(|s| newsroom.newsletter(&s.newsletter)).map(|n| n.language);
+    let language = reader.language.as_deref().and_then(Language::parse).or(first);
+    let page = language.map_or(page.clone(), |l| page.speaking(l));
+    let name = |slug: &str| newsroom.newsletter(slug).map_or(slug.to_owned(), |n| n.name.clone());
+    let when = |s: &Subscription| page.words.date(s.consent_week, &jiff::tz::TimeZone::UTC);
+    let subscriptions = held.iter().map(|s| (name(&s.newsletter), when(s))).collect();
+    let reads = |slug: &str| held.iter().any(|s| s.newsletter == slug);
+    let newsletters = newsroom
+        .newsletters
+        .iter()
+        .map(|n| (n.slug.clone(), n.name.clone(), n.language.as_str(), reads(&n.slug)))
+        .collect();
+    let paused = reader.paused_until.is_some_and(|until| until > app.clock.now());
+    let error = error.map(|key| page.say(key));
+    let path = format!("/preferences/{token}");
+    render(&PreferencesPage { page, path, reader, subscriptions, newsletters, paused, saved, error })
+}
+
+#[derive(Deserialize)]
+struct Preferences {
+    edition: Option<Edition>,
+    language: Option<String>,
+    /// Weeks; 0 ends a pause.
+    pause: Option<String>,
+    /// Set by the whole page, whose unticked boxes mean something; the small pause form leaves the rest as it is.
+    all: Option<String>,
+    discreet: Option<String>,
+    no_asks: Option<String>,
+    #[serde(default)]
+    newsletter: Vec<String>,
+}
+
+async fn save_preferences(
+    State(app): State<Shared>,
+    Path(token): Path<String>,
+    page: Page,
+    Form(wanted): Form<Preferences>,
+) -> Result<Response, Problem> {
+    let Some(mut reader) = reader_of(&app, &token).await? else { return gone(page) };
+    let now = app.clock.now();
+    wanted.apply(&mut reader, now);
+    let mut tx = app.db.begin().await?;
+    store::change(&mut tx, &reader).await?;
+    if wanted.all.is_some() {
+        let held = store::subscriptions(&app.db, reader.id).await?;
+        for newsletter in &app.newsroom().newsletters {
+            let reads = held.iter().any(|s| s.newsletter == newsletter.slug);
+            match (reads, wanted.newsletter.contains(&newsletter.slug)) {
+                (true, false) => store::leave(&mut tx, reader.id, &newsletter.slug, now).await?,
+                (false, true) => {
+                    store::join(&mut tx, reader.id, &newsletter.slug, &consent(&page, newsletter), now).await?;
+                }
+                _ => {}
+            }
+        }
+    }
+    tx.commit().await?;
+    match store::find(&app.db, reader.id).await? {
+        Some(reader) => preferences(&app, page, &token, reader, true, None).await,
+        None => gone(page),
+    }
+}
+
+impl Preferences {
+    fn apply(&self, reader: &mut Subscriber, now: crate::clock::Moment) {
+        if let Some(edition) = self.edition {
+            reader.edition = edition.as_str().to_owned();
+        }
+        if let Some(language) = &self.language {
+            reader.language = Language::parse(language).map(|l| l.as_str().to_owned());
+        }
+        // "keep", or anything else, leaves a pause as it is.
+        match self.pause.as_deref().and_then(|weeks| weeks.parse::<i64>().ok()) {
+            Some(0) => reader.paused_until = None,
+            Some(weeks) if PAUSES.contains(&weeks) => {
+                reader.paused_until = Some(now + WEEK * u32::try_from(weeks).unwrap_or(0))
+            }
+            _ => {}
+        }
+        if self.all.is_some() {
+            reader.discreet = self.discreet.is_some();
+            reader.no_asks = self.no_asks.is_some();
+        }
+    }
+}
+
+/// All that is held, as a file (GDPR, article 15 and 20). The address itself is left out: the link may be in a forwarded mail.
+async fn send_held(State(app): State<Shared>, Path(token): Path<String>, page: Page) -> Result<Response, Problem> {
+    let Some(reader) = reader_of(&app, &token).await? else { return gone(page) };
+    let subscriptions: Vec<serde_json::Value> = store::subscriptions(&app.db, reader.id)
+        .await?
+        .iter()
+        .map(|s| serde_json::json!({ "newsletter": s.newsletter, "agreed_in_week_of": s.consent_week.to_string(), "agreed_to": s.consent }))
+        .collect();
+    let held = serde_json::json!({
+        "address": "held, sealed; not shown here, because mails get forwarded",
+        "language": reader.language, "edition": reader.edition, "discreet": reader.discreet, "no_asks": reader.no_asks,
+        "paused_until": reader.paused_until.map(|m| m.to_string()), "subscriptions": subscriptions,
+    });
+    let name = [(header::CONTENT_DISPOSITION, "attachment; filename=\"held.json\"")];
+    Ok((name, Json(held)).into_response())
+}
+
+#[derive(Deserialize)]
+struct Sure {
+    sure: Option<String>,
+}
+
+async fn forget(
+    State(app): State<Shared>,
+    Path(token): Path<String>,
+    page: Page,
+    Form(form): Form<Sure>,
+) -> Result<Response, Problem> {
+    let Some(reader) = reader_of(&app, &token).await? else { return gone(page) };
+    if form.sure.is_none() {
+        let mut answer = preferences(&app, page, &token, reader, false, Some("subscribers-forget-not-sure")).await?;
+        *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+        return Ok(answer);
+    }
+    let mut tx = app.db.begin().await?;
+    store::remove(&mut tx, reader.id).await?;
+    tx.commit().await?;
+    let lede = page.say("subscribers-forgotten-lede");
+    said(page, "subscribers-forgotten-title", lede, "")
+}
+
+async fn find_preferences(page: Page) -> Result<Response, Problem> {
+    let lede = page.say("subscribers-find-lede");
+    said(page, "subscribers-find-title", lede, "")
+}
+
+async fn safety(page: Page) -> Result<Response, Problem> {
+    let lede = page.say("subscribers-safety-lede");
+    said(page, "subscribers-safety-title", lede, "subscribers-safety-more")
+}
+
+async fn privacy(page: Page) -> Result<Response, Problem> {
+    let lede = page.say("subscribers-privacy-lede");
+    said(page, "subscribers-privacy-title", lede, "subscribers-privacy-more")
+}

@@ -26,7 +26,11 @@ pub(super) async fn set(State(app): State<Shared>, request: Request, next: Next)
     // Addresses of pages hold sealed links: they are told to nobody.
     put(headers, header::REFERRER_POLICY, "no-referrer");
     put(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    put(headers, HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), browsing-topics=()");
+    put(
+        headers,
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), browsing-topics=()",
+    );
     put(headers, header::CACHE_CONTROL, "no-store");
     if app.config.is_https() {
         put(headers, header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");

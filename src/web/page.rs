@@ -33,7 +33,8 @@ impl FromRequestParts<Shared> for Page {
         let query = parts.uri.query().unwrap_or_default();
         let asked = query.split('&').find_map(|p| p.strip_prefix("lang=")).and_then(Language::parse);
         let accepts = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
-        let language = asked.or_else(|| accepts.and_then(Language::accepted)).unwrap_or_else(|| Page::house_language(app));
+        let language =
+            asked.or_else(|| accepts.and_then(Language::accepted)).unwrap_or_else(|| Page::house_language(app));
         Ok(Page::new(app, language, parts.uri.path(), asked.is_some()))
     }
 }
@@ -73,6 +74,11 @@ impl Page {
             (true, false) => format!("{path}?lang={}", self.lang()),
             (true, true) => format!("{path}&lang={}", self.lang()),
         }
+    }
+
+    /// Whether the address asks for a language.
+    pub fn asks(&self) -> bool {
+        self.asked
     }
 
     /// This page in each other language: tag, name, link.

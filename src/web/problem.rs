@@ -94,8 +94,10 @@ impl<E: std::error::Error> From<E> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if let Problem::SignIn(path) = &self {
-            let next: String = reqwest::Url::parse_with_params("http://x/staff/sign-in", [("next", path)])
-                .map_or_else(|_| "/staff/sign-in".to_owned(), |u| format!("{}?{}", u.path(), u.query().unwrap_or_default()));
+            let next: String = reqwest::Url::parse_with_params("http://x/staff/sign-in", [("next", path)]).map_or_else(
+                |_| "/staff/sign-in".to_owned(),
+                |u| format!("{}?{}", u.path(), u.query().unwrap_or_default()),
+            );
             return Redirect::to(&next).into_response();
         }
         let mut response = self.status().into_response();
@@ -106,7 +108,8 @@ impl IntoResponse for Problem {
 
 /// A handler that panics has a fault; its reader gets the same page as for any other.
 pub(super) fn from_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let words =
+        panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     tracing::error!(panic = words.unwrap_or_default(), "a request panicked");
     Problem::Internal.into_response()
 }

@@ -101,7 +101,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
-        environment.insert("FRIDAY_DATABASE_URL".into(), url.unwrap_or_else(|| format!("sqlite:{}", path("friday.db"))));
+        environment
+            .insert("FRIDAY_DATABASE_URL".into(), url.unwrap_or_else(|| format!("sqlite:{}", path("friday.db"))));
         environment.insert("FRIDAY_KEY_FILE".into(), path("friday.key"));
         environment.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let config = Config::from_sources(environment, None).unwrap();
@@ -318,7 +319,10 @@ async fn ask(router: &Router, method: &str, path: &str, headers: &[(&str, &str)]
 /// A new empty database on the server of `FRIDAY_TEST_POSTGRES_URL`.
 async fn postgres_database() -> Option<String> {
     let Ok(server) = std::env::var("FRIDAY_TEST_POSTGRES_URL") else {
-        assert!(std::env::var("CI").is_err(), "FRIDAY_TEST_POSTGRES_URL is not set: half of the stories would not be told");
+        assert!(
+            std::env::var("CI").is_err(),
+            "FRIDAY_TEST_POSTGRES_URL is not set: half of the stories would not be told"
+        );
         return None;
     };
     static TAKEN: OnceLock<String> = OnceLock::new();

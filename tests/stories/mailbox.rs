@@ -33,43 +33,22 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut settings = BTreeMap::from([
-            (
-                "FRIDAY_DATABASE_URL".to_owned(),
-                format!("sqlite:{}", path("friday.db")),
-            ),
+            ("FRIDAY_DATABASE_URL".to_owned(), format!("sqlite:{}", path("friday.db"))),
             ("FRIDAY_KEY_FILE".to_owned(), path("friday.key")),
         ]);
-        settings.extend(
-            more.iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::from_sources(settings, None).unwrap();
         let app = App::open(config, Clock::system()).await.unwrap();
-        Desk {
-            app,
-            _folder: folder,
-        }
+        Desk { app, _folder: folder }
     }
 
     fn arrive(&self, mail: &str) {
         let to = Address::parse("anna@example.org").unwrap();
-        let envelope = Envelope {
-            return_path: "bounce+x@example.org".to_owned(),
-            to,
-        };
-        self.app
-            .mailer
-            .mailbox()
-            .unwrap()
-            .take(&envelope, mail.as_bytes());
+        let envelope = Envelope { return_path: "bounce+x@example.org".to_owned(), to };
+        self.app.mailer.mailbox().unwrap().take(&envelope, mail.as_bytes());
     }
 
-    async fn ask(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        from: &str,
-    ) -> (StatusCode, String, String) {
+    async fn ask(&self, path: &str, headers: &[(&str, &str)], from: &str) -> (StatusCode, String, String) {
         let mut request = Request::get(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -78,24 +57,14 @@ impl Desk {
         let from: SocketAddr = from.parse().unwrap();
         request.extensions_mut().insert(ConnectInfo(from));
         let answer = app::routes(&self.app).oneshot(request).await.unwrap();
-        let policy = answer
-            .headers()
-            .get(header::CONTENT_SECURITY_POLICY)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let policy = answer.headers().get(header::CONTENT_SECURITY_POLICY).unwrap().to_str().unwrap().to_owned();
         let status = answer.status();
-        let body = axum::body::to_bytes(answer.into_body(), 1_000_000)
-            .await
-            .unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 1_000_000).await.unwrap();
         (status, policy, String::from_utf8(body.to_vec()).unwrap())
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
-        let (status, _, body) = self
-            .ask(path, &[("host", "localhost:8080")], "127.0.0.1:5000")
-            .await;
+        let (status, _, body) = self.ask(path, &[("host", "localhost:8080")], "127.0.0.1:5000").await;
         (status, body)
     }
 }
@@ -108,35 +77,19 @@ async fn a_mail_is_shown_decoded_in_all_its_parts() {
     desk.arrive("From: <a@example.org>\r\nSubject: Second\r\nContent-Type: text/plain\r\n\r\nplain words\r\n");
     let (status, list) = desk.get("/mailbox").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(
-        list.contains("Подтвердите")
-            && list.contains("Second")
-            && list.contains("anna@example.org")
-    );
-    assert!(
-        list.contains("plain words"),
-        "the newest is shown, as text where it has no HTML"
-    );
+    assert!(list.contains("Подтвердите") && list.contains("Second") && list.contains("anna@example.org"));
+    assert!(list.contains("plain words"), "the newest is shown, as text where it has no HTML");
     let (_, html) = desk.get("/mailbox/1").await;
-    assert!(
-        html.contains("src=\"/mailbox/1/html\"")
-            && html.contains("The Café &#60;news@example.org&#62;")
-    );
+    assert!(html.contains("src=\"/mailbox/1/html\"") && html.contains("The Café &#60;news@example.org&#62;"));
     assert!(html.contains("mailto:u@example.org") && html.contains("bounce+x@example.org"));
     let (_, text) = desk.get("/mailbox/1?part=text").await;
     assert!(text.contains("Café &#60;script&#62;"));
     let (_, policy, frame) = desk.ask("/mailbox/1/html", &[], "127.0.0.1:1").await;
     assert!(frame.contains("<base target=\"_blank\">") && frame.contains("/confirm/abc"));
-    assert!(
-        policy.contains("sandbox")
-            && policy.contains("default-src 'none'")
-            && !policy.contains("allow-scripts")
-    );
+    assert!(policy.contains("sandbox") && policy.contains("default-src 'none'") && !policy.contains("allow-scripts"));
     assert_eq!(desk.get("/mailbox/1/source").await.1, CONFIRM);
     assert_eq!(desk.get("/mailbox/9").await.0, StatusCode::NOT_FOUND);
-    let (_, _, json) = desk
-        .ask("/mailbox", &[("accept", "application/json")], "127.0.0.1:1")
-        .await;
+    let (_, _, json) = desk.ask("/mailbox", &[("accept", "application/json")], "127.0.0.1:1").await;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[0]["subject"], "Подтвердите");
     assert_eq!(json[1]["html"], serde_json::Value::Null);
@@ -153,13 +106,7 @@ async fn nobody_elsewhere_is_told_that_there_is_a_mailbox() {
         (&[("forwarded", "for=198.51.100.7")], "127.0.0.1:5000"),
         (&[("via", "1.1 proxy")], "127.0.0.1:5000"),
     ];
-    for path in [
-        "/mailbox",
-        "/mailbox/1",
-        "/mailbox/1/html",
-        "/mailbox/1/source",
-        "/mailbox/live",
-    ] {
+    for path in ["/mailbox", "/mailbox/1", "/mailbox/1/html", "/mailbox/1/source", "/mailbox/live"] {
         for (headers, from) in strangers {
             let (status, _, body) = desk.ask(path, headers, from).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{path} {headers:?} {from}");
@@ -167,15 +114,7 @@ async fn nobody_elsewhere_is_told_that_there_is_a_mailbox() {
         }
     }
     let public = Desk::new(&[("FRIDAY_BASE_URL", "https://friday.example.org")]).await;
-    assert_eq!(
-        public.get("/mailbox").await.0,
-        StatusCode::NOT_FOUND,
-        "a site that the world reads"
-    );
+    assert_eq!(public.get("/mailbox").await.0, StatusCode::NOT_FOUND, "a site that the world reads");
     let posting = Desk::new(&[("FRIDAY_SMTP_URL", "smtp://localhost:2525?tls=none")]).await;
-    assert_eq!(
-        posting.get("/mailbox").await.0,
-        StatusCode::NOT_FOUND,
-        "mails go to a mail server"
-    );
+    assert_eq!(posting.get("/mailbox").await.0, StatusCode::NOT_FOUND, "mails go to a mail server");
 }

@@ -5,3 +5,4 @@ mod house;
 mod mailbox;
 mod staff;
 mod standin;
+mod subscribers;

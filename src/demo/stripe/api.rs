@@ -29,18 +29,10 @@ pub struct Kept {
 const KEPT_FOR: i64 = 24 * 3600;
 
 /// Answers every request below `/v1`.
-pub async fn answer(
-    State(app): State<Shared>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+pub async fn answer(State(app): State<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let mut room = app.enter();
     let request_id = room.world.new_id("req_");
-    let version = header_text(&headers, "stripe-version")
-        .unwrap_or(&app.options.api_version)
-        .to_owned();
+    let version = header_text(&headers, "stripe-version").unwrap_or(&app.options.api_version).to_owned();
     let key = header_text(&headers, "idempotency-key").map(str::to_owned);
     let encoded = match method {
         Method::GET | Method::DELETE if body.is_empty() => uri.query().unwrap_or("").to_owned(),
@@ -98,13 +90,7 @@ pub async fn answer(
     };
     if let Some(key) = key.filter(|_| method == Method::POST) {
         let at = room.world.wall;
-        let kept = Kept {
-            request: fingerprint,
-            status,
-            body: body.clone(),
-            request_id,
-            at,
-        };
+        let kept = Kept { request: fingerprint, status, body: body.clone(), request_id, at };
         room.kept.insert(key, kept);
     }
     drop(room);
@@ -112,48 +98,24 @@ pub async fn answer(
     respond(status, &body, answer_headers)
 }
 
-fn check_request(
-    method: &Method,
-    headers: &HeaderMap,
-    version: &str,
-    key: Option<&str>,
-) -> Result<(), Error> {
+fn check_request(method: &Method, headers: &HeaderMap, version: &str, key: Option<&str>) -> Result<(), Error> {
     check_key(headers)?;
     if headers.contains_key("stripe-account") {
-        return Err(Error::bad(
-            "",
-            "The stand-in plays one account: send no Stripe-Account.",
-        ));
+        return Err(Error::bad("", "The stand-in plays one account: send no Stripe-Account."));
     }
     let is_date = |day: &str| {
-        day.bytes().enumerate().all(|(at, b)| {
-            if at == 4 || at == 7 {
-                b == b'-'
-            } else {
-                b.is_ascii_digit()
-            }
-        })
+        day.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() })
     };
     if !version.get(..10).is_some_and(is_date) {
-        return Err(Error::bad(
-            "",
-            format!("Invalid Stripe API version: {version}"),
-        ));
+        return Err(Error::bad("", format!("Invalid Stripe API version: {version}")));
     }
     if key.is_some_and(|key| key.len() > 255) {
-        return Err(Error::bad(
-            "",
-            "Idempotency keys may be at most 255 characters long.",
-        ));
+        return Err(Error::bad("", "Idempotency keys may be at most 255 characters long."));
     }
     let kind = header_text(headers, "content-type").unwrap_or("");
-    if *method == Method::POST
-        && !kind.is_empty()
-        && !kind.starts_with("application/x-www-form-urlencoded")
-    {
-        let message = format!(
-            "Invalid request (check that your POST content type is application/x-www-form-urlencoded): {kind}"
-        );
+    if *method == Method::POST && !kind.is_empty() && !kind.starts_with("application/x-www-form-urlencoded") {
+        let message =
+            format!("Invalid request (check that your POST content type is application/x-www-form-urlencoded): {kind}");
         return Err(Error::bad("", message));
     }
     Ok(())
@@ -161,13 +123,9 @@ fn check_request(
 
 fn check_key(headers: &HeaderMap) -> Result<(), Error> {
     let given = header_text(headers, header::AUTHORIZATION.as_str()).unwrap_or("");
-    let basic = given
-        .strip_prefix("Basic ")
-        .and_then(|encoded| BASE64.decode(encoded.as_bytes()).ok());
+    let basic = given.strip_prefix("Basic ").and_then(|encoded| BASE64.decode(encoded.as_bytes()).ok());
     let basic = basic.and_then(|bytes| String::from_utf8(bytes).ok());
-    let key = given
-        .strip_prefix("Bearer ")
-        .or(basic.as_deref().and_then(|pair| pair.split(':').next()));
+    let key = given.strip_prefix("Bearer ").or(basic.as_deref().and_then(|pair| pair.split(':').next()));
     match key {
         None | Some("") => Err(Error::unauthorized(
             "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer \
@@ -212,11 +170,5 @@ fn ids<'p>(pattern: &str, path: &'p str) -> Option<Vec<&'p str>> {
 
 fn respond(status: StatusCode, body: &Value, headers: HeaderMap) -> Response {
     let text = serde_json::to_string_pretty(body).unwrap_or_default();
-    (
-        status,
-        headers,
-        [(header::CONTENT_TYPE, "application/json")],
-        text,
-    )
-        .into_response()
+    (status, headers, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

@@ -28,10 +28,7 @@ impl World {
         let end = self.period_end(self.now, 1, &price["recurring"]);
         let new = self.subscription(customer, price, end, &json!(method));
         let id = text(&new, "/id");
-        let new = self.set(
-            &id,
-            json!({ "metadata": metadata, "description": description }),
-        );
+        let new = self.set(&id, json!({ "metadata": metadata, "description": description }));
         self.emit("customer.subscription.created", new.clone());
         let invoice = text(&self.invoice(&new, "subscription_create"), "/id");
         self.set(&id, json!({ "latest_invoice": invoice }));
@@ -49,15 +46,8 @@ impl World {
         if matches!(outcome, Outcome::Paid | Outcome::OnItsWay) {
             let customer = text(&subscription, "/customer");
             self.set(&customer, json!({ "currency": subscription["currency"] }));
-            self.change(
-                id,
-                json!({ "status": "active" }),
-                "customer.subscription.updated",
-            );
-            self.plan_period(
-                id,
-                number(&subscription, "/items/data/0/current_period_end"),
-            );
+            self.change(id, json!({ "status": "active" }), "customer.subscription.updated");
+            self.plan_period(id, number(&subscription, "/items/data/0/current_period_end"));
         }
         outcome
     }
@@ -90,9 +80,7 @@ impl World {
             _ => jiff::Span::new().months(steps),
         };
         let start = jiff::Timestamp::from_second(anchor).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let end = start
-            .to_zoned_datetime(jiff::tz::TimeZone::UTC)
-            .checked_add(span);
+        let end = start.to_zoned_datetime(jiff::tz::TimeZone::UTC).checked_add(span);
         end.map_or(anchor + steps * 30 * DAY, |end| end.timestamp().as_second())
     }
 
@@ -107,9 +95,7 @@ impl World {
     /// Whether a subscription still runs in the period that something was planned for.
     fn runs(&self, id: &str, period_end: i64) -> Option<Value> {
         let subscription = self.find(id)?;
-        let is_live = ["active", "past_due"]
-            .iter()
-            .any(|status| subscription["status"] == *status);
+        let is_live = ["active", "past_due"].iter().any(|status| subscription["status"] == *status);
         let is_its = number(subscription, "/items/data/0/current_period_end") == period_end;
         (is_live && is_its).then(|| subscription.clone())
     }
@@ -118,8 +104,7 @@ impl World {
         let Some(subscription) = self.runs(id, period_end) else {
             return;
         };
-        let is_billed =
-            subscription["cancel_at"].is_null() && subscription["pause_collection"].is_null();
+        let is_billed = subscription["cancel_at"].is_null() && subscription["pause_collection"].is_null();
         if is_billed {
             let mut notice = self.invoice_shape(&subscription, "upcoming");
             notice["id"] = json!(format!("upcoming_{}", text(&notice, "/id")));
@@ -134,9 +119,7 @@ impl World {
             return;
         };
         let ends_at = subscription["cancel_at"].as_i64();
-        if subscription["cancel_at_period_end"] == true
-            || ends_at.is_some_and(|at| at <= period_end)
-        {
+        if subscription["cancel_at_period_end"] == true || ends_at.is_some_and(|at| at <= period_end) {
             self.end_subscription(id, "cancellation_requested");
             return;
         }
@@ -155,15 +138,9 @@ impl World {
         self.change(id, fields, "customer.subscription.updated");
         let invoice_id = text(&invoice, "/id");
         if subscription["pause_collection"]["behavior"] == "keep_as_draft" {
-            self.set(
-                &invoice_id,
-                json!({ "auto_advance": false, "automatically_finalizes_at": null }),
-            );
+            self.set(&invoice_id, json!({ "auto_advance": false, "automatically_finalizes_at": null }));
         } else {
-            self.plan(
-                self.now + DRAFT_LIVES,
-                Due::InvoiceFinalizes(invoice_id.clone()),
-            );
+            self.plan(self.now + DRAFT_LIVES, Due::InvoiceFinalizes(invoice_id.clone()));
         }
         self.emit("invoice.created", self.get(&invoice_id));
         self.plan_period(id, next);
@@ -201,10 +178,7 @@ impl World {
         let customer = self.get(&text(&invoice, "/customer"));
         let nth = number(&customer, "/next_invoice_sequence");
         let number = format!("{}-{nth:04}", text(&customer, "/invoice_prefix"));
-        self.set(
-            &text(&customer, "/id"),
-            json!({ "next_invoice_sequence": nth + 1 }),
-        );
+        self.set(&text(&customer, "/id"), json!({ "next_invoice_sequence": nth + 1 }));
         let url = format!("{}/invoices/{id}", self.base_url);
         let mut times = invoice["status_transitions"].clone();
         times["finalized_at"] = json!(self.now);
@@ -230,10 +204,7 @@ impl World {
         for payment in self.belonging("invoice_payment", "invoice", id) {
             if payment["status"] == "open" {
                 let times = json!({ "canceled_at": self.now, "paid_at": null });
-                self.set(
-                    &text(&payment, "/id"),
-                    json!({ "status": "canceled", "status_transitions": times }),
-                );
+                self.set(&text(&payment, "/id"), json!({ "status": "canceled", "status_transitions": times }));
             }
         }
     }
@@ -251,20 +222,11 @@ impl World {
         let intent = match payments.first() {
             Some(payment) => text(payment, "/payment/payment_intent"),
             None => {
-                let (amount, currency) =
-                    (number(&invoice, "/amount_due"), text(&invoice, "/currency"));
-                let new = text(
-                    &self.payment_intent(amount, &currency, &invoice["customer"]),
-                    "/id",
-                );
+                let (amount, currency) = (number(&invoice, "/amount_due"), text(&invoice, "/currency"));
+                let new = text(&self.payment_intent(amount, &currency, &invoice["customer"]), "/id");
                 let first = invoice["billing_reason"] == "subscription_create";
-                let description = if first {
-                    "Subscription creation"
-                } else {
-                    "Subscription update"
-                };
-                let fields =
-                    json!({ "description": description, "setup_future_usage": "off_session" });
+                let description = if first { "Subscription creation" } else { "Subscription update" };
+                let fields = json!({ "description": description, "setup_future_usage": "off_session" });
                 self.change(&new, fields, "payment_intent.created");
                 self.invoice_payment(&invoice, &new);
                 new
@@ -283,11 +245,7 @@ impl World {
             Outcome::Declined => {
                 let plans_again = invoice["billing_reason"] != "subscription_create";
                 let again = plans_again.then(|| self.next_try(tries)).flatten();
-                self.change(
-                    id,
-                    json!({ "next_payment_attempt": again }),
-                    "invoice.payment_failed",
-                );
+                self.change(id, json!({ "next_payment_attempt": again }), "invoice.payment_failed");
             }
         }
         outcome
@@ -295,9 +253,7 @@ impl World {
 
     fn next_try(&self, tries: i64) -> Option<i64> {
         let place = usize::try_from(tries - 1).ok()?;
-        RETRIES_AFTER_DAYS
-            .get(place)
-            .map(|days| self.now + days * DAY)
+        RETRIES_AFTER_DAYS.get(place).map(|days| self.now + days * DAY)
     }
 
     fn invoice_paid(&mut self, id: &str) {
@@ -305,8 +261,7 @@ impl World {
         let amount = &invoice["amount_due"];
         for payment in self.belonging("invoice_payment", "invoice", id) {
             let times = json!({ "canceled_at": null, "paid_at": self.now });
-            let fields =
-                json!({ "amount_paid": amount, "status": "paid", "status_transitions": times });
+            let fields = json!({ "amount_paid": amount, "status": "paid", "status_transitions": times });
             self.change(&text(&payment, "/id"), fields, "invoice_payment.paid");
         }
         let mut times = invoice["status_transitions"].clone();
@@ -375,9 +330,7 @@ impl World {
 
     /// The invoice payment that a payment intent belongs to, or null.
     pub(super) fn invoice_payment_of(&self, intent: &str) -> Value {
-        let found = self.where_true("invoice_payment", |payment| {
-            payment["payment"]["payment_intent"] == intent
-        });
+        let found = self.where_true("invoice_payment", |payment| payment["payment"]["payment_intent"] == intent);
         found.into_iter().next().unwrap_or(Value::Null)
     }
 
@@ -398,16 +351,14 @@ impl World {
         });
         self.change(id, fields, "customer.subscription.deleted");
         let open = self.where_true("invoice", |invoice| {
-            subscription_of(invoice) == id
-                && (invoice["status"] == "open" || invoice["status"] == "draft")
+            subscription_of(invoice) == id && (invoice["status"] == "open" || invoice["status"] == "draft")
         });
         for invoice in open {
             let fields = json!({ "auto_advance": false, "next_payment_attempt": null });
             self.set(&text(&invoice, "/id"), fields);
         }
         let customer = text(&subscription, "/customer");
-        let holds =
-            |other: &Value| other["customer"] == customer.as_str() && other["status"] != "canceled";
+        let holds = |other: &Value| other["customer"] == customer.as_str() && other["status"] != "canceled";
         if self.where_true("subscription", holds).is_empty() {
             self.set(&customer, json!({ "currency": null }));
         }
@@ -422,11 +373,7 @@ impl World {
     pub(super) fn pause_ends(&mut self, id: &str, at: i64) {
         let is_it = number(&self.get(id), "/pause_collection/resumes_at") == at;
         if is_it && self.get(id)["status"] != "canceled" {
-            self.change(
-                id,
-                json!({ "pause_collection": null }),
-                "customer.subscription.updated",
-            );
+            self.change(id, json!({ "pause_collection": null }), "customer.subscription.updated");
         }
     }
 
@@ -434,19 +381,12 @@ impl World {
     pub(super) fn bill_new_period(&mut self, id: &str) {
         let subscription = self.get(id);
         let invoice = text(&self.invoice(&subscription, "subscription_update"), "/id");
-        self.change(
-            id,
-            json!({ "latest_invoice": invoice }),
-            "customer.subscription.updated",
-        );
+        self.change(id, json!({ "latest_invoice": invoice }), "customer.subscription.updated");
         self.emit("invoice.created", self.get(&invoice));
         self.make_final(&invoice);
         let outcome = self.try_invoice(&invoice);
         self.after_try(&invoice, outcome);
-        self.plan_period(
-            id,
-            number(&self.get(id), "/items/data/0/current_period_end"),
-        );
+        self.plan_period(id, number(&self.get(id), "/items/data/0/current_period_end"));
     }
 }
 

@@ -43,66 +43,38 @@ impl Visit {
     /// A reader in the Netherlands whose card works, now and later.
     pub fn by_card(email: &str) -> Visit {
         let does = Method::Works;
-        Visit {
-            email: email.to_owned(),
-            name: None,
-            now: does,
-            later: does,
-            country: "NL".to_owned(),
-        }
+        Visit { email: email.to_owned(), name: None, now: does, later: does, country: "NL".to_owned() }
     }
 
     /// The same reader by a direct debit, which is paid or sent back after some days.
     pub fn by_debit(email: &str, is_good: bool) -> Visit {
         let does = Method::Debit(is_good);
-        Visit {
-            now: does,
-            later: does,
-            ..Visit::by_card(email)
-        }
+        Visit { now: does, later: does, ..Visit::by_card(email) }
     }
 
     /// The same reader with a card that is declined at once.
     pub fn declined(email: &str) -> Visit {
-        Visit {
-            now: Method::Declined,
-            ..Visit::by_card(email)
-        }
+        Visit { now: Method::Declined, ..Visit::by_card(email) }
     }
 }
 
 impl World {
     /// `POST /v1/checkout/sessions`
     pub fn create_session(&mut self, params: &Params) -> Result<Value, Error> {
-        let mode = params
-            .text("mode")
-            .ok_or_else(|| Error::missing("mode"))?
-            .to_owned();
+        let mode = params.text("mode").ok_or_else(|| Error::missing("mode"))?.to_owned();
         check_session(&mode, params, self.now)?;
         if let Some(customer) = params.text("customer") {
             self.live_customer(customer, "customer")?;
         }
         let line_items = self.lines(&mode, params)?;
         let currency = text(&line_items[0], "/currency");
-        let total: i64 = line_items
-            .iter()
-            .map(|line| number(line, "/amount_total"))
-            .sum();
+        let total: i64 = line_items.iter().map(|line| number(line, "/amount_total")).sum();
         self.check_total(&mode, params, total, &currency)?;
 
         let id = self.new_id("cs_test_a1");
-        let expires = params
-            .integer("expires_at")
-            .unwrap_or(self.now + LIVES_AT_MOST);
+        let expires = params.integer("expires_at").unwrap_or(self.now + LIVES_AT_MOST);
         let session = self.session_shape(&id, &mode, params, &currency, total, expires);
-        self.asked.insert(
-            id.clone(),
-            Asked {
-                line_items,
-                params: params.clone(),
-                incomplete: None,
-            },
-        );
+        self.asked.insert(id.clone(), Asked { line_items, params: params.clone(), incomplete: None });
         self.plan(expires, Due::SessionExpires(id));
         Ok(self.put(session))
     }
@@ -110,11 +82,7 @@ impl World {
     /// A customer that exists and was not deleted.
     pub fn live_customer(&self, id: &str, parameter: &str) -> Result<Value, Error> {
         let customer = self.named("customer", id, parameter)?;
-        if customer["deleted"] == true {
-            Err(Error::no_such("customer", id, parameter))
-        } else {
-            Ok(customer)
-        }
+        if customer["deleted"] == true { Err(Error::no_such("customer", id, parameter)) } else { Ok(customer) }
     }
 
     /// The lines of a new session. Prices and products given in place are made, and are not active.
@@ -124,10 +92,7 @@ impl World {
             return Err(Error::missing("line_items"));
         }
         if asked.len() > 100 {
-            return Err(Error::bad(
-                "line_items",
-                "You may specify at most 100 line items.",
-            ));
+            return Err(Error::bad("line_items", "You may specify at most 100 line items."));
         }
         let mut lines = Vec::new();
         for (place, line) in asked.iter().enumerate() {
@@ -150,14 +115,8 @@ impl World {
                 "price": price, "quantity": quantity,
             }));
         }
-        if lines
-            .iter()
-            .any(|line| line["currency"] != lines[0]["currency"])
-        {
-            return Err(Error::bad(
-                "line_items",
-                "All prices must be in the same currency.",
-            ));
+        if lines.iter().any(|line| line["currency"] != lines[0]["currency"]) {
+            return Err(Error::bad("line_items", "All prices must be in the same currency."));
         }
         if mode == "subscription" && lines.iter().all(|line| line["price"]["type"] == "one_time") {
             let message = "You must provide at least one recurring price in `subscription` mode.";
@@ -165,10 +124,7 @@ impl World {
         }
         if mode == "subscription" && lines.len() > 1 {
             // Stripe takes several: the stand-in says so instead of billing only one of them.
-            return Err(Error::bad(
-                "line_items",
-                "The stand-in plays subscriptions with one line.",
-            ));
+            return Err(Error::bad("line_items", "The stand-in plays subscriptions with one line."));
         }
         Ok(lines)
     }
@@ -183,10 +139,7 @@ impl World {
             return self.named("price", id, &format!("{name}[price]"));
         }
         if !from.has("price_data") {
-            return Err(Error::bad(
-                &format!("{name}[price]"),
-                "One of `price` or `price_data` is required.",
-            ));
+            return Err(Error::bad(&format!("{name}[price]"), "One of `price` or `price_data` is required."));
         }
         let data = |field: &str| format!("price_data.{field}");
         let currency = from.text(&data("currency")).unwrap_or_default().to_owned();
@@ -196,47 +149,24 @@ impl World {
         };
         if !currency::can_be_charged(amount, &currency) {
             let message = format!("Invalid unit_amount for {currency}: {amount}");
-            return Err(Error::coded(
-                "parameter_invalid_integer",
-                &at("unit_amount"),
-                message,
-            ));
+            return Err(Error::coded("parameter_invalid_integer", &at("unit_amount"), message));
         }
         let recurring = from.value(&data("recurring"));
-        let product = match (
-            from.text(&data("product")),
-            from.text(&data("product_data.name")),
-        ) {
+        let product = match (from.text(&data("product")), from.text(&data("product_data.name"))) {
             (Some(id), None) => text(&self.named("product", id, &at("product"))?, "/id"),
             (None, Some(given)) => {
                 let metadata = from.metadata_over(&data("product_data.metadata"), &json!({}));
-                text(
-                    &self.product(
-                        given,
-                        &from.value(&data("product_data.description")),
-                        metadata,
-                    ),
-                    "/id",
-                )
+                text(&self.product(given, &from.value(&data("product_data.description")), metadata), "/id")
             }
             _ => {
-                return Err(Error::bad(
-                    &at("product"),
-                    "Exactly one of product or product_data is required.",
-                ));
+                return Err(Error::bad(&at("product"), "Exactly one of product or product_data is required."));
             }
         };
         Ok(self.price(&product, &currency, amount, recurring, active))
     }
 
     /// What is asked must be enough to charge, and in the one currency that a customer has.
-    fn check_total(
-        &self,
-        mode: &str,
-        params: &Params,
-        total: i64,
-        currency: &str,
-    ) -> Result<(), Error> {
+    fn check_total(&self, mode: &str, params: &Params, total: i64, currency: &str) -> Result<(), Error> {
         let minimum = currency::minimum(currency);
         if total < minimum {
             let message = format!(
@@ -245,10 +175,7 @@ impl World {
             );
             return Err(Error::coded("amount_too_small", "", message));
         }
-        let holds = params
-            .text("customer")
-            .map(|id| text(&self.get(id), "/currency"))
-            .unwrap_or_default();
+        let holds = params.text("customer").map(|id| text(&self.get(id), "/currency")).unwrap_or_default();
         if mode == "subscription" && !holds.is_empty() && holds != currency {
             let message = format!(
                 "You cannot combine currencies on a single customer. This customer has an active subscription, \
@@ -259,15 +186,7 @@ impl World {
         Ok(())
     }
 
-    fn session_shape(
-        &self,
-        id: &str,
-        mode: &str,
-        params: &Params,
-        currency: &str,
-        total: i64,
-        expires: i64,
-    ) -> Value {
+    fn session_shape(&self, id: &str, mode: &str, params: &Params, currency: &str, total: i64, expires: i64) -> Value {
         let is_payment = mode == "payment";
         let creation = match (params.text("customer"), is_payment) {
             (None, true) => json!(params.text("customer_creation").unwrap_or("if_required")),
@@ -284,9 +203,7 @@ impl World {
         let email = params.value("customer_email");
         let details = (!email.is_null()).then(|| details(&email, &Value::Null, &Value::Null));
         let message = |place: &str| {
-            params
-                .text(&format!("custom_text.{place}.message"))
-                .map(|message| json!({ "message": message }))
+            params.text(&format!("custom_text.{place}.message")).map(|message| json!({ "message": message }))
         };
         let first = json!({
             "id": id, "object": "checkout.session", "adaptive_pricing": { "enabled": false },
@@ -399,12 +316,7 @@ impl World {
         }
     }
 
-    fn pay_once(
-        &mut self,
-        session: &Value,
-        visit: &Visit,
-        email: &Value,
-    ) -> Result<Outcome, Error> {
+    fn pay_once(&mut self, session: &Value, visit: &Visit, email: &Value) -> Result<Outcome, Error> {
         let id = text(session, "/id");
         let asked = self.asked.get(&id).cloned().unwrap_or_default();
         let mut customer = session["customer"].clone();
@@ -431,21 +343,13 @@ impl World {
         } else {
             text(session, "/payment_intent")
         };
-        let method = text(
-            &self.new_method(visit.now, &visit.country, email, &customer),
-            "/id",
-        );
+        let method = text(&self.new_method(visit.now, &visit.country, email, &customer), "/id");
         let outcome = self.confirm(&intent, &method);
         self.session_done(&id, outcome, visit, email);
         Ok(outcome)
     }
 
-    fn subscribe(
-        &mut self,
-        session: &Value,
-        visit: &Visit,
-        email: &Value,
-    ) -> Result<Outcome, Error> {
+    fn subscribe(&mut self, session: &Value, visit: &Visit, email: &Value) -> Result<Outcome, Error> {
         let id = text(session, "/id");
         let asked = self.asked.get(&id).cloned().unwrap_or_default();
         let customer = match session["customer"].as_str() {
@@ -457,25 +361,15 @@ impl World {
             }
         };
         self.set(&id, json!({ "customer": customer }));
-        let method = text(
-            &self.new_method(visit.now, &visit.country, email, &json!(customer)),
-            "/id",
-        );
+        let method = text(&self.new_method(visit.now, &visit.country, email, &json!(customer)), "/id");
         self.emit("payment_method.attached", self.get(&method));
         let (subscription, outcome) = match &asked.incomplete {
             Some(tried) => (tried.clone(), self.first_payment(tried, &method)),
             None => {
-                let price = asked
-                    .line_items
-                    .first()
-                    .map(|line| line["price"].clone())
-                    .unwrap_or_default();
-                let metadata = asked
-                    .params
-                    .metadata_over("subscription_data.metadata", &json!({}));
+                let price = asked.line_items.first().map(|line| line["price"].clone()).unwrap_or_default();
+                let metadata = asked.params.metadata_over("subscription_data.metadata", &json!({}));
                 let description = asked.params.value("subscription_data.description");
-                let new =
-                    self.start_subscription(&customer, &price, &method, metadata, description);
+                let new = self.start_subscription(&customer, &price, &method, metadata, description);
                 (new.clone(), self.first_payment(&new, &method))
             }
         };
@@ -485,10 +379,7 @@ impl World {
         }
         self.methods.insert(method, visit.later);
         let invoice = self.get(&subscription)["latest_invoice"].clone();
-        self.set(
-            &id,
-            json!({ "invoice": invoice, "subscription": subscription }),
-        );
+        self.set(&id, json!({ "invoice": invoice, "subscription": subscription }));
         self.session_done(&id, outcome, visit, email);
         Ok(outcome)
     }
@@ -510,8 +401,8 @@ impl World {
     pub(super) fn session_settled(&mut self, intent: &str, is_good: bool) {
         let invoice = text(&self.invoice_payment_of(intent), "/invoice");
         let waiting = self.where_true("checkout.session", |session| {
-            let is_its = session["payment_intent"] == intent
-                || (!invoice.is_empty() && session["invoice"] == invoice.as_str());
+            let is_its =
+                session["payment_intent"] == intent || (!invoice.is_empty() && session["invoice"] == invoice.as_str());
             is_its && session["status"] == "complete" && session["payment_status"] == "unpaid"
         });
         for session in waiting {
@@ -528,15 +419,9 @@ impl World {
     /// `GET /v1/checkout/sessions`
     pub fn list_sessions(&self, params: &Params) -> Result<Value, Error> {
         let all = self.where_true("checkout.session", |session| {
-            let same = |name: &str| {
-                params
-                    .text(name)
-                    .is_none_or(|wanted| session[name] == wanted)
-            };
+            let same = |name: &str| params.text(name).is_none_or(|wanted| session[name] == wanted);
             let email = params.text("customer_details.email");
-            ["customer", "payment_intent", "subscription", "status"]
-                .into_iter()
-                .all(same)
+            ["customer", "payment_intent", "subscription", "status"].into_iter().all(same)
                 && email.is_none_or(|email| session["customer_details"]["email"] == email)
         });
         self.page(all, "/v1/checkout/sessions", params)

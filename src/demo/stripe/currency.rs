@@ -64,10 +64,7 @@ pub fn decimals(code: &str) -> u32 {
 
 /// The least that can be charged; for a currency without a line in the table, one minor unit.
 pub fn minimum(code: &str) -> i64 {
-    MINIMUMS
-        .iter()
-        .find(|(known, _)| *known == code)
-        .map_or(1, |(_, minimum)| *minimum)
+    MINIMUMS.iter().find(|(known, _)| *known == code).map_or(1, |(_, minimum)| *minimum)
 }
 
 /// Whether an amount can be charged at all: three-decimal amounts end in 0, some others are whole units.

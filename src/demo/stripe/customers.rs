@@ -7,14 +7,7 @@ use super::params::Params;
 use super::world::{World, text};
 
 /// What may be said about a customer, in the request as in the object.
-const SAID: [&str; 6] = [
-    "address",
-    "description",
-    "email",
-    "name",
-    "phone",
-    "preferred_locales",
-];
+const SAID: [&str; 6] = ["address", "description", "email", "name", "phone", "preferred_locales"];
 
 impl World {
     /// `POST /v1/customers`
@@ -34,8 +27,7 @@ impl World {
     }
 
     fn customer_fields(&self, customer: &Value, params: &Params) -> Result<Value, Error> {
-        let mut fields =
-            json!({ "metadata": params.metadata_over("metadata", &customer["metadata"]) });
+        let mut fields = json!({ "metadata": params.metadata_over("metadata", &customer["metadata"]) });
         for name in SAID {
             if params.has(name) {
                 fields[name] = params.value(name);
@@ -78,11 +70,7 @@ impl World {
     /// `POST /v1/products`
     pub fn create_product(&mut self, params: &Params) -> Result<Value, Error> {
         let metadata = params.metadata_over("metadata", &json!({}));
-        let product = self.product(
-            params.text("name").unwrap_or_default(),
-            &params.value("description"),
-            metadata,
-        );
+        let product = self.product(params.text("name").unwrap_or_default(), &params.value("description"), metadata);
         self.emit("product.created", product.clone());
         Ok(product)
     }
@@ -97,9 +85,7 @@ impl World {
 
     /// `POST /v1/billing_portal/sessions`
     pub fn create_portal(&mut self, params: &Params) -> Result<Value, Error> {
-        let customer = params
-            .text("customer")
-            .ok_or_else(|| Error::missing("customer"))?;
+        let customer = params.text("customer").ok_or_else(|| Error::missing("customer"))?;
         let customer = self.live_customer(customer, "customer")?;
         let id = self.new_id("bps_1");
         let flow = match params.text("flow_data.type") {

@@ -23,10 +23,7 @@ pub struct Handing {
 
 impl Handing {
     /// Each event once, in order.
-    pub const IN_ORDER: Handing = Handing {
-        copies: 1,
-        shuffle: None,
-    };
+    pub const IN_ORDER: Handing = Handing { copies: 1, shuffle: None };
 }
 
 /// What the webhook said.
@@ -39,9 +36,7 @@ pub struct Report {
 impl Report {
     /// Whether every post was taken.
     pub fn all_taken(&self) -> bool {
-        self.answers
-            .iter()
-            .all(|(_, status)| (200..300).contains(status))
+        self.answers.iter().all(|(_, status)| (200..300).contains(status))
     }
 }
 
@@ -91,9 +86,7 @@ pub(super) async fn deliver(app: &App, handing: Handing) -> Report {
     let client = client();
     for signed in waiting(app, handing) {
         let status = post(&client, &url, &signed).await;
-        app.enter()
-            .world
-            .answered(&signed.id, (200..300).contains(&status));
+        app.enter().world.answered(&signed.id, (200..300).contains(&status));
         report.answers.push((signed.kind, status));
     }
     report
@@ -102,16 +95,12 @@ pub(super) async fn deliver(app: &App, handing: Handing) -> Report {
 /// Posts events as they happen, and again along the schedule while they are not taken.
 pub(super) async fn as_they_happen(app: Shared) {
     let client = client();
-    let mut tries: std::collections::HashMap<String, (usize, tokio::time::Instant)> =
-        std::collections::HashMap::new();
+    let mut tries: std::collections::HashMap<String, (usize, tokio::time::Instant)> = std::collections::HashMap::new();
     loop {
         let url = app.hook().url.clone();
         for signed in waiting(&app, Handing::IN_ORDER) {
             let Some(url) = &url else { break };
-            let (count, next) = tries
-                .get(&signed.id)
-                .copied()
-                .unwrap_or((0, tokio::time::Instant::now()));
+            let (count, next) = tries.get(&signed.id).copied().unwrap_or((0, tokio::time::Instant::now()));
             if next > tokio::time::Instant::now() {
                 continue;
             }
@@ -137,10 +126,7 @@ pub(super) async fn as_they_happen(app: Shared) {
 }
 
 fn client() -> reqwest::Client {
-    let builder = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none());
+    let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
     // OK because nothing here but the TLS of the platform can fail, and that has been set up when this runs.
     builder.build().expect("an HTTP client")
 }
@@ -149,16 +135,10 @@ async fn post(client: &reqwest::Client, url: &str, signed: &Signed) -> u16 {
     let request = client
         .post(url)
         .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
-        .header(
-            header::USER_AGENT,
-            "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-        )
+        .header(header::USER_AGENT, "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
         .header("stripe-signature", &signed.signature)
         .body(signed.body.clone());
-    request
-        .send()
-        .await
-        .map_or(0, |answer| answer.status().as_u16())
+    request.send().await.map_or(0, |answer| answer.status().as_u16())
 }
 
 /// Fisher and Yates, with a generator small enough to read: the same seed gives the same order.

@@ -75,14 +75,9 @@ struct HomePage {
 
 fn page(template: &impl Template) -> Response {
     match template.render() {
-        Ok(html) => (
-            [(
-                header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; style-src 'self'",
-            )],
-            Html(html),
-        )
-            .into_response(),
+        Ok(html) => {
+            ([(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'self'")], Html(html)).into_response()
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -94,37 +89,23 @@ fn gone(message: &'static str) -> Response {
 /// Refuses requests that came for another name than this machine's: a page elsewhere must not reach the stand-in by
 /// pointing its own name at loopback.
 pub async fn only_here(request: Request, next: Next) -> Response {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("");
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let name = if let Some(six) = host.strip_prefix('[') {
         six.split(']').next().unwrap_or("")
     } else {
         host.split(':').next().unwrap_or("")
     };
-    let is_here = name == "localhost"
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback());
+    let is_here = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if is_here {
         next.run(request).await
     } else {
-        (
-            StatusCode::FORBIDDEN,
-            "The stand-in answers on loopback only.",
-        )
-            .into_response()
+        (StatusCode::FORBIDDEN, "The stand-in answers on loopback only.").into_response()
     }
 }
 
 /// The style of these pages.
 pub async fn style() -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "text/css")],
-        include_str!("pages/standin.css"),
-    )
+    ([(header::CONTENT_TYPE, "text/css")], include_str!("pages/standin.css"))
 }
 
 /// `GET /c/pay/{id}`: the page that Checkout would show.
@@ -139,11 +120,7 @@ pub async fn checkout(State(app): State<Shared>, Path(id): Path<String>) -> Resp
 }
 
 fn checkout_page(world: &World, session: &Value, was_declined: bool, error: &str) -> CheckoutPage {
-    let line = world
-        .asked
-        .get(&text(session, "/id"))
-        .and_then(|asked| asked.line_items.first())
-        .cloned();
+    let line = world.asked.get(&text(session, "/id")).and_then(|asked| asked.line_items.first()).cloned();
     let line = line.unwrap_or_default();
     let known = match session["customer"].as_str() {
         Some(customer) => text(&world.get(customer), "/email"),
@@ -151,10 +128,7 @@ fn checkout_page(world: &World, session: &Value, was_declined: bool, error: &str
     };
     CheckoutPage {
         what: text(&line, "/description"),
-        amount: currency::in_words(
-            number(session, "/amount_total"),
-            &text(session, "/currency"),
-        ),
+        amount: currency::in_words(number(session, "/amount_total"), &text(session, "/currency")),
         every: every(&line["price"]),
         asks_email: known.is_empty(),
         email: known,
@@ -190,11 +164,7 @@ pub struct Press {
 }
 
 /// `POST /c/pay/{id}`: pay, be declined, or leave.
-pub async fn press(
-    State(app): State<Shared>,
-    Path(id): Path<String>,
-    Form(press): Form<Press>,
-) -> Response {
+pub async fn press(State(app): State<Shared>, Path(id): Path<String>, Form(press): Form<Press>) -> Response {
     let mut room = app.enter();
     let session = match room.world.named("checkout.session", &id, "session") {
         Ok(session) => session,
@@ -210,12 +180,7 @@ pub async fn press(
     }
     let shown = checkout_page(&room.world, &session, false, "");
     if shown.asks_email && !press.email.contains('@') {
-        return page(&checkout_page(
-            &room.world,
-            &session,
-            false,
-            "Please type an e-mail address.",
-        ));
+        return page(&checkout_page(&room.world, &session, false, "Please type an e-mail address."));
     }
     let (now, later) = match (press.act.as_str(), press.method.as_str()) {
         ("fail", _) => (Method::Declined, Method::Works),
@@ -225,24 +190,10 @@ pub async fn press(
         (_, "sepa_fails") => (Method::Debit(false), Method::Debit(false)),
         _ => (Method::Works, Method::Works),
     };
-    let country = if press.country.len() == 2 {
-        press.country.to_ascii_uppercase()
-    } else {
-        "NL".to_owned()
-    };
-    let email = if shown.asks_email {
-        press.email
-    } else {
-        shown.email
-    };
+    let country = if press.country.len() == 2 { press.country.to_ascii_uppercase() } else { "NL".to_owned() };
+    let email = if shown.asks_email { press.email } else { shown.email };
     let name = Some(press.name).filter(|name| !name.is_empty());
-    let visit = Visit {
-        email,
-        name,
-        now,
-        later,
-        country,
-    };
+    let visit = Visit { email, name, now, later, country };
     let outcome = room.world.pay_session(&id, &visit);
     let answer = match outcome {
         Ok(Outcome::Paid | Outcome::OnItsWay) => {
@@ -250,12 +201,7 @@ pub async fn press(
             Redirect::to(&to).into_response()
         }
         Ok(_) => page(&checkout_page(&room.world, &session, true, "")),
-        Err(_) => page(&checkout_page(
-            &room.world,
-            &session,
-            false,
-            "This session is no longer open.",
-        )),
+        Err(_) => page(&checkout_page(&room.world, &session, false, "This session is no longer open.")),
     };
     drop(room);
     app.wake();
@@ -316,11 +262,7 @@ pub async fn portal_press(
     Path(id): Path<String>,
     Form(form): Form<Vec<(String, String)>>,
 ) -> Response {
-    let field = |name: &str| {
-        form.iter()
-            .find(|(field, _)| field == name)
-            .map_or("", |(_, value)| value.as_str())
-    };
+    let field = |name: &str| form.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value.as_str());
     let mut room = app.enter();
     let customer = text(&room.world.get(&id), "/customer");
     let subscription = field("subscription").to_owned();
@@ -331,19 +273,14 @@ pub async fn portal_press(
         let end = room.world.get(&subscription)["items"]["data"][0]["current_period_end"].clone();
         match field("act") {
             // The portal may set the date alone and leave the flag: Friday has to read both.
-            "end" => room
-                .world
-                .end_with_period(&subscription, end.as_i64().unwrap_or(0)),
+            "end" => room.world.end_with_period(&subscription, end.as_i64().unwrap_or(0)),
             "go_on" => room.world.go_on(&subscription),
             "new_card" => {
                 let email = room.world.get(&customer)["email"].clone();
-                let method = room
-                    .world
-                    .new_method(Method::Works, "NL", &email, &json!(customer));
+                let method = room.world.new_method(Method::Works, "NL", &email, &json!(customer));
                 let fields = json!({ "default_payment_method": method["id"] });
                 room.world.emit("payment_method.attached", method);
-                room.world
-                    .change(&subscription, fields, "customer.subscription.updated");
+                room.world.change(&subscription, fields, "customer.subscription.updated");
             }
             _ => {}
         }
@@ -360,11 +297,7 @@ pub async fn receipt(State(app): State<Shared>, Path(id): Path<String>) -> Respo
         return gone("No such receipt.");
     }
     let amount = currency::in_words(number(&charge, "/amount"), &text(&charge, "/currency"));
-    format!(
-        "Receipt from the stand-in: {amount}, {}. No money has moved.",
-        text(&charge, "/status")
-    )
-    .into_response()
+    format!("Receipt from the stand-in: {amount}, {}. No money has moved.", text(&charge, "/status")).into_response()
 }
 
 /// `GET /`: the desk.
@@ -372,27 +305,15 @@ pub async fn home(State(app): State<Shared>) -> Response {
     let webhook = app.hook().url.clone().unwrap_or_default();
     let room = app.enter();
     let world = &room.world;
-    let now = jiff::Timestamp::from_second(world.now)
-        .map(|at| at.strftime("%A, %-d %B %Y, %H:%M UTC").to_string());
+    let now = jiff::Timestamp::from_second(world.now).map(|at| at.strftime("%A, %-d %B %Y, %H:%M UTC").to_string());
     page(&HomePage {
         base_url: app.base_url.clone(),
         now: now.unwrap_or_default(),
         webhook,
         waiting: world.events.iter().filter(|event| !event.taken).count(),
         payments: world.all("charge").iter().take(50).map(payment).collect(),
-        gifts: world
-            .all("subscription")
-            .iter()
-            .take(50)
-            .map(gift)
-            .collect(),
-        events: world
-            .events
-            .iter()
-            .rev()
-            .take(30)
-            .map(|event| text(&event.body, "/type"))
-            .collect(),
+        gifts: world.all("subscription").iter().take(50).map(gift).collect(),
+        events: world.events.iter().rev().take(30).map(|event| text(&event.body, "/type")).collect(),
     })
 }
 
@@ -422,21 +343,12 @@ pub async fn control(
     headers: HeaderMap,
     Form(form): Form<Vec<(String, String)>>,
 ) -> Response {
-    let field = |name: &str| {
-        form.iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| value.as_str())
-    };
+    let field = |name: &str| form.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
     let done = match act.as_str() {
         "advance" => {
-            let parsed = |name: &str| {
-                field(name)
-                    .and_then(|value| value.parse::<i64>().ok())
-                    .unwrap_or(0)
-            };
+            let parsed = |name: &str| field(name).and_then(|value| value.parse::<i64>().ok()).unwrap_or(0);
             let seconds = parsed("seconds") + parsed("days") * DAY;
-            app.ahead
-                .fetch_add(seconds.max(0), std::sync::atomic::Ordering::Relaxed);
+            app.ahead.fetch_add(seconds.max(0), std::sync::atomic::Ordering::Relaxed);
             Ok(json!({ "now": app.enter().world.now }))
         }
         "webhook" => {
@@ -449,26 +361,15 @@ pub async fn control(
         }
         "deliver" => {
             let number = |name: &str| field(name).and_then(|value| value.parse::<u64>().ok());
-            let copies = number("copies")
-                .and_then(|copies| usize::try_from(copies).ok())
-                .unwrap_or(1);
-            let report = deliver(
-                &app,
-                Handing {
-                    copies,
-                    shuffle: number("shuffle"),
-                },
-            )
-            .await;
+            let copies = number("copies").and_then(|copies| usize::try_from(copies).ok()).unwrap_or(1);
+            let report = deliver(&app, Handing { copies, shuffle: number("shuffle") }).await;
             Ok(json!({ "answers": report.answers }))
         }
         _ => by_hand(&mut app.enter(), &act, field),
     };
     app.wake();
-    let is_page = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|a| a.contains("text/html"));
+    let is_page =
+        headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|a| a.contains("text/html"));
     match done {
         Ok(_) if is_page => Redirect::to("/").into_response(),
         Ok(answer) => axum::Json(answer).into_response(),
@@ -476,11 +377,7 @@ pub async fn control(
     }
 }
 
-fn by_hand<'f>(
-    room: &mut Room,
-    act: &str,
-    field: impl Fn(&str) -> Option<&'f str>,
-) -> Result<Value, Error> {
+fn by_hand<'f>(room: &mut Room, act: &str, field: impl Fn(&str) -> Option<&'f str>) -> Result<Value, Error> {
     let world = &mut room.world;
     let named = |name: &str| field(name).ok_or_else(|| Error::missing(name));
     match act {
@@ -492,10 +389,7 @@ fn by_hand<'f>(
                 other => return Err(Error::bad("does", format!("Invalid does: {other}"))),
             };
             let customer = match field("subscription") {
-                Some(id) => text(
-                    &world.named("subscription", id, "subscription")?,
-                    "/customer",
-                ),
+                Some(id) => text(&world.named("subscription", id, "subscription")?, "/customer"),
                 None => named("customer")?.to_owned(),
             };
             world.set_cards(&customer, does);
@@ -514,10 +408,7 @@ fn by_hand<'f>(
             world.named("payment_intent", intent, "payment_intent")
         }
         "fail-next" => {
-            let status = named("status")?
-                .parse::<u16>()
-                .ok()
-                .and_then(|status| StatusCode::from_u16(status).ok());
+            let status = named("status")?.parse::<u16>().ok().and_then(|status| StatusCode::from_u16(status).ok());
             let status = status.ok_or_else(|| Error::bad("status", "Invalid status"))?;
             room.faults.push_back(status);
             Ok(json!({ "faults": room.faults.len() }))

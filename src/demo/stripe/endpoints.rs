@@ -25,12 +25,7 @@ const fn on(
     takes: &'static [&'static str],
     answer: fn(&mut World, &[&str], &Params) -> Result<Value, Error>,
 ) -> Endpoint {
-    Endpoint {
-        method,
-        path,
-        takes,
-        answer,
-    }
+    Endpoint { method, path, takes, answer }
 }
 
 const NONE: &[&str] = &[];
@@ -203,236 +198,83 @@ const PORTAL: &str = "
 
 /// Everything that is played.
 pub const ENDPOINTS: &[Endpoint] = &[
-    on(
-        "POST",
-        "/v1/checkout/sessions",
-        &[SESSION, PRICE_DATA],
-        |w, _, p| w.create_session(p),
-    ),
-    on(
-        "GET",
-        "/v1/checkout/sessions",
-        &[LIST, SESSION_LIST],
-        |w, _, p| w.list_sessions(p),
-    ),
-    on("GET", "/v1/checkout/sessions/{id}", NONE, |w, ids, _| {
-        w.named("checkout.session", ids[0], "session")
+    on("POST", "/v1/checkout/sessions", &[SESSION, PRICE_DATA], |w, _, p| w.create_session(p)),
+    on("GET", "/v1/checkout/sessions", &[LIST, SESSION_LIST], |w, _, p| w.list_sessions(p)),
+    on("GET", "/v1/checkout/sessions/{id}", NONE, |w, ids, _| w.named("checkout.session", ids[0], "session")),
+    on("POST", "/v1/checkout/sessions/{id}/expire", NONE, |w, ids, _| w.expire_session(ids[0])),
+    on("GET", "/v1/checkout/sessions/{id}/line_items", &[LIST], |w, ids, p| {
+        w.named("checkout.session", ids[0], "session")?;
+        let lines = w.asked.get(ids[0]).map(|asked| asked.line_items.clone()).unwrap_or_default();
+        w.page(lines, &format!("/v1/checkout/sessions/{}/line_items", ids[0]), p)
     }),
-    on(
-        "POST",
-        "/v1/checkout/sessions/{id}/expire",
-        NONE,
-        |w, ids, _| w.expire_session(ids[0]),
-    ),
-    on(
-        "GET",
-        "/v1/checkout/sessions/{id}/line_items",
-        &[LIST],
-        |w, ids, p| {
-            w.named("checkout.session", ids[0], "session")?;
-            let lines = w
-                .asked
-                .get(ids[0])
-                .map(|asked| asked.line_items.clone())
-                .unwrap_or_default();
-            w.page(
-                lines,
-                &format!("/v1/checkout/sessions/{}/line_items", ids[0]),
-                p,
-            )
-        },
-    ),
-    on("POST", "/v1/customers", &[CUSTOMER], |w, _, p| {
-        w.create_customer(p)
+    on("POST", "/v1/customers", &[CUSTOMER], |w, _, p| w.create_customer(p)),
+    on("GET", "/v1/customers", &[LIST, "email email"], |w, _, p| w.list_customers(p)),
+    on("GET", "/v1/customers/{id}", NONE, |w, ids, _| w.named("customer", ids[0], "id")),
+    on("POST", "/v1/customers/{id}", &[CUSTOMER], |w, ids, p| w.update_customer(ids[0], p)),
+    on("DELETE", "/v1/customers/{id}", NONE, |w, ids, _| w.delete_customer(ids[0])),
+    on("GET", "/v1/customers/{id}/payment_methods", &[LIST, "type str"], |w, ids, p| {
+        w.live_customer(ids[0], "customer")?;
+        let all = w.where_true("payment_method", |one| same(one, p, &["type"]) && one["customer"] == ids[0]);
+        w.page(all, &format!("/v1/customers/{}/payment_methods", ids[0]), p)
     }),
-    on("GET", "/v1/customers", &[LIST, "email email"], |w, _, p| {
-        w.list_customers(p)
-    }),
-    on("GET", "/v1/customers/{id}", NONE, |w, ids, _| {
-        w.named("customer", ids[0], "id")
-    }),
-    on("POST", "/v1/customers/{id}", &[CUSTOMER], |w, ids, p| {
-        w.update_customer(ids[0], p)
-    }),
-    on("DELETE", "/v1/customers/{id}", NONE, |w, ids, _| {
-        w.delete_customer(ids[0])
-    }),
-    on(
-        "GET",
-        "/v1/customers/{id}/payment_methods",
-        &[LIST, "type str"],
-        |w, ids, p| {
-            w.live_customer(ids[0], "customer")?;
-            let all = w.where_true("payment_method", |one| {
-                same(one, p, &["type"]) && one["customer"] == ids[0]
-            });
-            w.page(all, &format!("/v1/customers/{}/payment_methods", ids[0]), p)
-        },
-    ),
-    on("GET", "/v1/payment_methods/{id}", NONE, |w, ids, _| {
-        w.named("payment_method", ids[0], "payment_method")
-    }),
-    on(
-        "POST",
-        "/v1/products",
-        &["name! str\ndescription str\nmetadata map"],
-        |w, _, p| w.create_product(p),
-    ),
-    on("GET", "/v1/products", &[LIST, "active flag"], |w, _, p| {
-        w.page(w.all("product"), "/v1/products", p)
-    }),
-    on("GET", "/v1/products/{id}", NONE, |w, ids, _| {
-        w.named("product", ids[0], "id")
-    }),
+    on("GET", "/v1/payment_methods/{id}", NONE, |w, ids, _| w.named("payment_method", ids[0], "payment_method")),
+    on("POST", "/v1/products", &["name! str\ndescription str\nmetadata map"], |w, _, p| w.create_product(p)),
+    on("GET", "/v1/products", &[LIST, "active flag"], |w, _, p| w.page(w.all("product"), "/v1/products", p)),
+    on("GET", "/v1/products/{id}", NONE, |w, ids, _| w.named("product", ids[0], "id")),
     on("POST", "/v1/prices", &[PRICE], |w, _, p| w.create_price(p)),
-    on("GET", "/v1/prices/{id}", NONE, |w, ids, _| {
-        w.named("price", ids[0], "price")
-    }),
-    on(
-        "GET",
-        "/v1/subscriptions",
-        &[LIST, SUBSCRIPTION_LIST],
-        list_subscriptions,
-    ),
-    on("GET", "/v1/subscriptions/{id}", NONE, |w, ids, _| {
-        w.named("subscription", ids[0], "id")
-    }),
-    on(
-        "POST",
-        "/v1/subscriptions/{id}",
-        &[SUBSCRIPTION],
-        |w, ids, p| w.update_subscription(ids[0], p),
-    ),
-    on(
-        "DELETE",
-        "/v1/subscriptions/{id}",
-        &[CANCEL],
-        |w, ids, p| w.cancel_subscription(ids[0], p),
-    ),
+    on("GET", "/v1/prices/{id}", NONE, |w, ids, _| w.named("price", ids[0], "price")),
+    on("GET", "/v1/subscriptions", &[LIST, SUBSCRIPTION_LIST], list_subscriptions),
+    on("GET", "/v1/subscriptions/{id}", NONE, |w, ids, _| w.named("subscription", ids[0], "id")),
+    on("POST", "/v1/subscriptions/{id}", &[SUBSCRIPTION], |w, ids, p| w.update_subscription(ids[0], p)),
+    on("DELETE", "/v1/subscriptions/{id}", &[CANCEL], |w, ids, p| w.cancel_subscription(ids[0], p)),
     on(
         "GET",
         "/v1/invoices",
-        &[
-            LIST,
-            "customer str\nsubscription str\nstatus draft|open|paid|uncollectible|void",
-        ],
+        &[LIST, "customer str\nsubscription str\nstatus draft|open|paid|uncollectible|void"],
         |w, _, p| {
             let all = w.where_true("invoice", |invoice| {
                 let subscription = super::billing::subscription_of(invoice);
-                same(invoice, p, &["customer", "status"])
-                    && p.text("subscription").is_none_or(|id| id == subscription)
+                same(invoice, p, &["customer", "status"]) && p.text("subscription").is_none_or(|id| id == subscription)
             });
             w.page(all, "/v1/invoices", p)
         },
     ),
-    on("GET", "/v1/invoices/{id}", NONE, |w, ids, _| {
-        w.named("invoice", ids[0], "invoice")
+    on("GET", "/v1/invoices/{id}", NONE, |w, ids, _| w.named("invoice", ids[0], "invoice")),
+    on("GET", "/v1/invoice_payments", &[LIST, INVOICE_PAYMENTS], |w, _, p| {
+        let intent = p.text("payment.payment_intent");
+        let all = w.where_true("invoice_payment", |one| {
+            same(one, p, &["invoice", "status"])
+                && intent.is_none_or(|intent| one["payment"]["payment_intent"] == intent)
+        });
+        w.page(all, "/v1/invoice_payments", p)
     }),
-    on(
-        "GET",
-        "/v1/invoice_payments",
-        &[LIST, INVOICE_PAYMENTS],
-        |w, _, p| {
-            let intent = p.text("payment.payment_intent");
-            let all = w.where_true("invoice_payment", |one| {
-                same(one, p, &["invoice", "status"])
-                    && intent.is_none_or(|intent| one["payment"]["payment_intent"] == intent)
-            });
-            w.page(all, "/v1/invoice_payments", p)
-        },
-    ),
-    on("GET", "/v1/invoice_payments/{id}", NONE, |w, ids, _| {
-        w.named("invoice_payment", ids[0], "invoice_payment")
+    on("GET", "/v1/invoice_payments/{id}", NONE, |w, ids, _| w.named("invoice_payment", ids[0], "invoice_payment")),
+    on("GET", "/v1/payment_intents", &[LIST, "customer str"], |w, _, p| {
+        listed(w, "payment_intent", "/v1/payment_intents", &["customer"], p)
     }),
-    on(
-        "GET",
-        "/v1/payment_intents",
-        &[LIST, "customer str"],
-        |w, _, p| listed(w, "payment_intent", "/v1/payment_intents", &["customer"], p),
-    ),
-    on("GET", "/v1/payment_intents/{id}", NONE, |w, ids, _| {
-        w.named("payment_intent", ids[0], "intent")
+    on("GET", "/v1/payment_intents/{id}", NONE, |w, ids, _| w.named("payment_intent", ids[0], "intent")),
+    on("GET", "/v1/charges", &[LIST, "customer str\npayment_intent str"], |w, _, p| {
+        listed(w, "charge", "/v1/charges", &["customer", "payment_intent"], p)
     }),
-    on(
-        "GET",
-        "/v1/charges",
-        &[LIST, "customer str\npayment_intent str"],
-        |w, _, p| {
-            listed(
-                w,
-                "charge",
-                "/v1/charges",
-                &["customer", "payment_intent"],
-                p,
-            )
-        },
-    ),
-    on("GET", "/v1/charges/{id}", NONE, |w, ids, _| {
-        w.named("charge", ids[0], "charge")
+    on("GET", "/v1/charges/{id}", NONE, |w, ids, _| w.named("charge", ids[0], "charge")),
+    on("POST", "/v1/refunds", &[REFUND], |w, _, p| w.create_refund(p)),
+    on("GET", "/v1/refunds", &[LIST, "charge str\npayment_intent str"], |w, _, p| {
+        listed(w, "refund", "/v1/refunds", &["charge", "payment_intent"], p)
     }),
-    on("POST", "/v1/refunds", &[REFUND], |w, _, p| {
-        w.create_refund(p)
+    on("GET", "/v1/refunds/{id}", NONE, |w, ids, _| w.named("refund", ids[0], "refund")),
+    on("GET", "/v1/disputes", &[LIST, "charge str\npayment_intent str"], |w, _, p| {
+        listed(w, "dispute", "/v1/disputes", &["charge", "payment_intent"], p)
     }),
-    on(
-        "GET",
-        "/v1/refunds",
-        &[LIST, "charge str\npayment_intent str"],
-        |w, _, p| listed(w, "refund", "/v1/refunds", &["charge", "payment_intent"], p),
-    ),
-    on("GET", "/v1/refunds/{id}", NONE, |w, ids, _| {
-        w.named("refund", ids[0], "refund")
-    }),
-    on(
-        "GET",
-        "/v1/disputes",
-        &[LIST, "charge str\npayment_intent str"],
-        |w, _, p| {
-            listed(
-                w,
-                "dispute",
-                "/v1/disputes",
-                &["charge", "payment_intent"],
-                p,
-            )
-        },
-    ),
-    on("GET", "/v1/disputes/{id}", NONE, |w, ids, _| {
-        w.named("dispute", ids[0], "dispute")
-    }),
+    on("GET", "/v1/disputes/{id}", NONE, |w, ids, _| w.named("dispute", ids[0], "dispute")),
     on("GET", "/v1/account", NONE, |w, _, _| Ok(w.account())),
     on("GET", "/v1/balance", NONE, |w, _, _| Ok(w.balance())),
-    on(
-        "GET",
-        "/v1/balance_transactions",
-        &[LIST, "source str\ntype str\ncurrency currency"],
-        |w, _, p| {
-            listed(
-                w,
-                "balance_transaction",
-                "/v1/balance_transactions",
-                &["source", "type", "currency"],
-                p,
-            )
-        },
-    ),
-    on("GET", "/v1/balance_transactions/{id}", NONE, |w, ids, _| {
-        w.named("balance_transaction", ids[0], "id")
+    on("GET", "/v1/balance_transactions", &[LIST, "source str\ntype str\ncurrency currency"], |w, _, p| {
+        listed(w, "balance_transaction", "/v1/balance_transactions", &["source", "type", "currency"], p)
     }),
-    on(
-        "POST",
-        "/v1/billing_portal/sessions",
-        &[PORTAL],
-        |w, _, p| w.create_portal(p),
-    ),
-    on(
-        "GET",
-        "/v1/events",
-        &[LIST, "type str\ntypes[] str\ndelivery_success flag"],
-        |w, _, p| w.list_events(p),
-    ),
-    on("GET", "/v1/events/{id}", NONE, |w, ids, _| {
-        w.one_event(ids[0])
-    }),
+    on("GET", "/v1/balance_transactions/{id}", NONE, |w, ids, _| w.named("balance_transaction", ids[0], "id")),
+    on("POST", "/v1/billing_portal/sessions", &[PORTAL], |w, _, p| w.create_portal(p)),
+    on("GET", "/v1/events", &[LIST, "type str\ntypes[] str\ndelivery_success flag"], |w, _, p| w.list_events(p)),
+    on("GET", "/v1/events/{id}", NONE, |w, ids, _| w.one_event(ids[0])),
 ];
 
 const INVOICE_PAYMENTS: &str = "
@@ -444,25 +286,11 @@ const INVOICE_PAYMENTS: &str = "
 
 /// Whether fields of an object hold what the parameters of the same names say, where they say something.
 fn same(object: &Value, params: &Params, names: &[&str]) -> bool {
-    names.iter().all(|name| {
-        params
-            .text(name)
-            .is_none_or(|wanted| object[*name] == wanted)
-    })
+    names.iter().all(|name| params.text(name).is_none_or(|wanted| object[*name] == wanted))
 }
 
-fn listed(
-    world: &World,
-    kind: &str,
-    url: &str,
-    by: &[&str],
-    params: &Params,
-) -> Result<Value, Error> {
-    world.page(
-        world.where_true(kind, |object| same(object, params, by)),
-        url,
-        params,
-    )
+fn listed(world: &World, kind: &str, url: &str, by: &[&str], params: &Params) -> Result<Value, Error> {
+    world.page(world.where_true(kind, |object| same(object, params, by)), url, params)
 }
 
 fn list_subscriptions(world: &mut World, _: &[&str], params: &Params) -> Result<Value, Error> {
@@ -473,12 +301,8 @@ fn list_subscriptions(world: &mut World, _: &[&str], params: &Params) -> Result<
         let item = &subscription["items"]["data"][0];
         let at = |name: &str| item[name].as_i64().unwrap_or(0);
         same(subscription, params, &["customer"])
-            && params
-                .text("price")
-                .is_none_or(|price| item["price"]["id"] == price)
-            && ["current_period_start", "current_period_end"]
-                .iter()
-                .all(|name| in_range(at(name), params, name))
+            && params.text("price").is_none_or(|price| item["price"]["id"] == price)
+            && ["current_period_start", "current_period_end"].iter().all(|name| in_range(at(name), params, name))
             && match wanted {
                 // Without a status, Stripe lists those that are not canceled.
                 None => status != "canceled",
@@ -499,21 +323,14 @@ mod tests {
         for endpoint in ENDPOINTS {
             let path = endpoint.path;
             let unknown = Params::read("no_such_parameter=1", endpoint.takes).unwrap_err();
-            assert_eq!(
-                unknown.body()["error"]["code"],
-                "parameter_unknown",
-                "{path}"
-            );
+            assert_eq!(unknown.body()["error"]["code"], "parameter_unknown", "{path}");
             match Params::read("expand[]=customer", endpoint.takes) {
                 Ok(params) => assert_eq!(params.texts("expand"), ["customer"], "{path}"),
                 Err(error) => {
                     assert_eq!(error.body()["error"]["code"], "parameter_missing", "{path}")
                 }
             }
-            let twin = ENDPOINTS
-                .iter()
-                .filter(|other| (other.method, other.path) == (endpoint.method, path))
-                .count();
+            let twin = ENDPOINTS.iter().filter(|other| (other.method, other.path) == (endpoint.method, path)).count();
             assert_eq!(twin, 1, "{path}");
         }
     }

@@ -13,10 +13,7 @@ pub struct Error {
 
 impl Error {
     fn new(status: StatusCode, kind: &str, message: impl Into<String>) -> Error {
-        Error {
-            status,
-            body: json!({ "type": kind, "message": message.into() }),
-        }
+        Error { status, body: json!({ "type": kind, "message": message.into() }) }
     }
 
     fn with(mut self, field: &str, value: impl Into<Value>) -> Error {
@@ -27,42 +24,25 @@ impl Error {
     /// A parameter with a value that cannot be taken.
     pub fn bad(parameter: &str, message: impl Into<String>) -> Error {
         let error = Error::new(StatusCode::BAD_REQUEST, "invalid_request_error", message);
-        if parameter.is_empty() {
-            error
-        } else {
-            error.with("param", parameter)
-        }
+        if parameter.is_empty() { error } else { error.with("param", parameter) }
     }
 
     /// The same, with one of Stripe's error codes.
     pub fn coded(code: &str, parameter: &str, message: impl Into<String>) -> Error {
-        let doc = format!(
-            "https://stripe.com/docs/error-codes/{}",
-            code.replace('_', "-")
-        );
-        Error::bad(parameter, message)
-            .with("code", code)
-            .with("doc_url", doc)
+        let doc = format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"));
+        Error::bad(parameter, message).with("code", code).with("doc_url", doc)
     }
 
     /// Parameters that the endpoint does not take.
     pub fn unknown_parameters(names: &[String]) -> Error {
         let plural = if names.len() == 1 { "" } else { "s" };
         let message = format!("Received unknown parameter{plural}: {}", names.join(", "));
-        Error::coded(
-            "parameter_unknown",
-            names.first().map_or("", String::as_str),
-            message,
-        )
+        Error::coded("parameter_unknown", names.first().map_or("", String::as_str), message)
     }
 
     /// A parameter that has to be there.
     pub fn missing(parameter: &str) -> Error {
-        Error::coded(
-            "parameter_missing",
-            parameter,
-            format!("Missing required param: {parameter}."),
-        )
+        Error::coded("parameter_missing", parameter, format!("Missing required param: {parameter}."))
     }
 
     /// An empty value where nothing can be unset.
@@ -77,20 +57,12 @@ impl Error {
 
     /// Something that is not a whole number.
     pub fn not_an_integer(parameter: &str, text: &str) -> Error {
-        Error::coded(
-            "parameter_invalid_integer",
-            parameter,
-            format!("Invalid integer: {text}"),
-        )
+        Error::coded("parameter_invalid_integer", parameter, format!("Invalid integer: {text}"))
     }
 
     /// No object of this kind with this id.
     pub fn no_such(kind: &str, id: &str, parameter: &str) -> Error {
-        let mut error = Error::coded(
-            "resource_missing",
-            parameter,
-            format!("No such {kind}: '{id}'"),
-        );
+        let mut error = Error::coded("resource_missing", parameter, format!("No such {kind}: '{id}'"));
         error.status = StatusCode::NOT_FOUND;
         error
     }
@@ -102,9 +74,7 @@ impl Error {
 
     /// An address that is not one of the API's.
     pub fn no_such_route(method: &str, path: &str) -> Error {
-        let message = format!(
-            "Unrecognized request URL ({method}: {path}). The stand-in does not play this endpoint."
-        );
+        let message = format!("Unrecognized request URL ({method}: {path}). The stand-in does not play this endpoint.");
         Error::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
     }
 
@@ -130,14 +100,9 @@ impl Error {
     /// A fault that a test asked for: Stripe's own trouble, or too many requests.
     pub fn fault(status: StatusCode) -> Error {
         if status == StatusCode::TOO_MANY_REQUESTS {
-            return Error::new(status, "rate_limit_error", "Request rate limit exceeded.")
-                .with("code", "rate_limit");
+            return Error::new(status, "rate_limit_error", "Request rate limit exceeded.").with("code", "rate_limit");
         }
-        Error::new(
-            status,
-            "api_error",
-            "Sorry! There was an error while talking to one of our backends.",
-        )
+        Error::new(status, "api_error", "Sorry! There was an error while talking to one of our backends.")
     }
 
     /// The body of the answer.

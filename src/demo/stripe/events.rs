@@ -62,11 +62,7 @@ impl World {
             "request": { "id": request, "idempotency_key": key },
             "type": kind,
         });
-        self.events.push(Event {
-            body,
-            taken: false,
-            tries: 0,
-        });
+        self.events.push(Event { body, taken: false, tries: 0 });
     }
 
     /// Notes that the webhook has answered for an event.
@@ -82,10 +78,7 @@ impl World {
     pub fn list_events(&self, params: &Params) -> Result<Value, Error> {
         let mut kinds = params.texts("types");
         if !kinds.is_empty() && params.has("type") {
-            return Err(Error::bad(
-                "type",
-                "You may only specify one of these parameters: type, types.",
-            ));
+            return Err(Error::bad("type", "You may only specify one of these parameters: type, types."));
         }
         if kinds.len() > 20 {
             return Err(Error::bad("types", "You may pass at most 20 types."));
@@ -97,11 +90,7 @@ impl World {
         let shown = self.events.iter().rev().filter(|event| {
             let kind = text(&event.body, "/type");
             let wanted = |pattern: &String| {
-                pattern == "*"
-                    || *pattern == kind
-                    || pattern
-                        .strip_suffix('*')
-                        .is_some_and(|p| kind.starts_with(p))
+                pattern == "*" || *pattern == kind || pattern.strip_suffix('*').is_some_and(|p| kind.starts_with(p))
             };
             (kinds.is_empty() || kinds.iter().any(wanted))
                 && delivered.is_none_or(|delivered| delivered == event.taken)
@@ -114,9 +103,7 @@ impl World {
     /// `GET /v1/events/{id}`
     pub fn one_event(&self, id: &str) -> Result<Value, Error> {
         let found = self.events.iter().find(|event| event.body["id"] == id);
-        found
-            .map(|event| event.body.clone())
-            .ok_or_else(|| Error::no_such("event", id, "id"))
+        found.map(|event| event.body.clone()).ok_or_else(|| Error::no_such("event", id, "id"))
     }
 }
 
@@ -139,8 +126,7 @@ pub fn signature(body: &str, secrets: &[String], at: i64) -> String {
     let mut header = format!("t={at}");
     for secret in secrets {
         // OK because HMAC takes keys of any length.
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
         mac.update(format!("{at}.{body}").as_bytes());
         let hex = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
         header.push_str(&format!(",v1={hex}"));

@@ -133,8 +133,7 @@ impl App {
     fn enter(&self) -> MutexGuard<'_, Room> {
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         let wall = self.options.clock.now().seconds();
-        room.world
-            .catch_up(wall, wall + self.ahead.load(Ordering::Relaxed));
+        room.world.catch_up(wall, wall + self.ahead.load(Ordering::Relaxed));
         room
     }
 
@@ -158,24 +157,12 @@ impl StandIn {
         let listener = TcpListener::bind(options.listen).await?;
         let base_url = format!("http://{}", listener.local_addr()?);
         let now = options.clock.now().seconds();
-        let world = World::new(
-            options.seed,
-            now,
-            base_url.clone(),
-            options.api_version.clone(),
-        );
+        let world = World::new(options.seed, now, base_url.clone(), options.api_version.clone());
         let app = Arc::new(App {
             base_url,
             ahead: AtomicI64::new(0),
-            room: Mutex::new(Room {
-                world,
-                kept: HashMap::new(),
-                faults: VecDeque::new(),
-            }),
-            hook: Mutex::new(Hook {
-                url: options.webhook.clone(),
-                secrets: options.secrets.clone(),
-            }),
+            room: Mutex::new(Room { world, kept: HashMap::new(), faults: VecDeque::new() }),
+            hook: Mutex::new(Hook { url: options.webhook.clone(), secrets: options.secrets.clone() }),
             something_happened: Notify::new(),
             options,
         });
@@ -284,22 +271,12 @@ impl StandIn {
     pub fn balance(&self, currency: &str) -> i64 {
         let balance = self.app.enter().world.balance();
         let lines = balance["pending"].as_array().cloned().unwrap_or_default();
-        lines
-            .iter()
-            .filter(|line| line["currency"] == currency)
-            .filter_map(|line| line["amount"].as_i64())
-            .sum()
+        lines.iter().filter(|line| line["currency"] == currency).filter_map(|line| line["amount"].as_i64()).sum()
     }
 
     /// The types of all events so far, oldest first.
     pub fn told(&self) -> Vec<String> {
-        self.app
-            .enter()
-            .world
-            .events
-            .iter()
-            .map(|event| text(&event.body, "/type"))
-            .collect()
+        self.app.enter().world.events.iter().map(|event| text(&event.body, "/type")).collect()
     }
 }
 
@@ -319,10 +296,7 @@ fn router(app: Shared) -> Router {
         .route("/style.css", get(desk::style))
         .route("/c/pay/{id}", get(desk::checkout).post(desk::press))
         .route("/c/recover/{id}", get(desk::recover))
-        .route(
-            "/p/session/{id}",
-            get(desk::portal).post(desk::portal_press),
-        )
+        .route("/p/session/{id}", get(desk::portal).post(desk::portal_press))
         .route("/receipts/{id}", get(desk::receipt))
         .route("/_standin/{act}", post(desk::control))
         .layer(axum::middleware::from_fn(desk::only_here))

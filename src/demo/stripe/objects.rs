@@ -46,11 +46,7 @@ impl World {
                 "meter": null, "trial_period_days": null, "usage_type": "licensed",
             })
         };
-        let kind = if recurring.is_null() {
-            "one_time"
-        } else {
-            "recurring"
-        };
+        let kind = if recurring.is_null() { "one_time" } else { "recurring" };
         let object = json!({
             "id": self.new_id("price_"), "object": "price", "active": active, "billing_scheme": "per_unit",
             "created": self.now, "currency": currency, "custom_unit_amount": null, "livemode": false,
@@ -75,12 +71,7 @@ impl World {
 
     pub(super) fn customer(&mut self, email: Value, name: Value) -> Value {
         let id = self.new_id("cus_");
-        let prefix: String = id
-            .chars()
-            .skip(4)
-            .take(8)
-            .collect::<String>()
-            .to_ascii_uppercase();
+        let prefix: String = id.chars().skip(4).take(8).collect::<String>().to_ascii_uppercase();
         let object = json!({
             "id": id, "object": "customer", "address": null, "balance": 0, "created": self.now, "currency": null,
             "customer_account": null, "default_source": null, "delinquent": false, "description": null,
@@ -94,12 +85,7 @@ impl World {
         self.put(object)
     }
 
-    pub(super) fn payment_intent(
-        &mut self,
-        amount: i64,
-        currency: &str,
-        customer: &Value,
-    ) -> Value {
+    pub(super) fn payment_intent(&mut self, amount: i64, currency: &str, customer: &Value) -> Value {
         let id = self.new_id("pi_3");
         let secret = format!("{id}_secret_{}", self.new_id(""));
         let first = json!({
@@ -148,11 +134,7 @@ impl World {
             } })
         };
         let suffix = text(intent, "/statement_descriptor_suffix");
-        let statement = if suffix.is_empty() {
-            STATEMENT.to_owned()
-        } else {
-            format!("{STATEMENT}* {suffix}")
-        };
+        let statement = if suffix.is_empty() { STATEMENT.to_owned() } else { format!("{STATEMENT}* {suffix}") };
         let first = json!({
             "id": id, "object": "charge", "amount": intent["amount"], "amount_captured": 0, "amount_refunded": 0,
             "application": null, "application_fee": null, "application_fee_amount": null, "balance_transaction": null,
@@ -176,13 +158,7 @@ impl World {
     }
 
     /// A subscription of a customer to one price, from now on.
-    pub(super) fn subscription(
-        &mut self,
-        customer: &str,
-        price: &Value,
-        period_end: i64,
-        method: &Value,
-    ) -> Value {
+    pub(super) fn subscription(&mut self, customer: &str, price: &Value, period_end: i64, method: &Value) -> Value {
         let id = self.new_id("sub_1");
         let item = json!({
             "id": self.new_id("si_"), "object": "subscription_item", "billing_thresholds": null, "created": self.now,
@@ -307,14 +283,7 @@ impl World {
     }
 
     /// A movement of money on the account's balance.
-    pub(super) fn movement(
-        &mut self,
-        kind: &str,
-        category: &str,
-        amount: i64,
-        fee: i64,
-        source: &Value,
-    ) -> Value {
+    pub(super) fn movement(&mut self, kind: &str, category: &str, amount: i64, fee: i64, source: &Value) -> Value {
         let currency = &source["currency"];
         let fees = if fee == 0 {
             json!([])
@@ -332,13 +301,7 @@ impl World {
         self.put(object)
     }
 
-    pub(super) fn refund_of(
-        &mut self,
-        charge: &Value,
-        amount: i64,
-        reason: Value,
-        metadata: Value,
-    ) -> Value {
+    pub(super) fn refund_of(&mut self, charge: &Value, amount: i64, reason: Value, metadata: Value) -> Value {
         let kind = text(charge, "/payment_method_details/type");
         let mut destination = json!({ "type": kind });
         destination[&kind] = if kind == "card" {

@@ -58,9 +58,7 @@ impl Params {
     pub fn read(encoded: &str, takes: &[&'static str]) -> Result<Params, Error> {
         let rules = rules(takes);
         let tree = tree(encoded)?;
-        let Kind::Object(fields) = &rules.kind else {
-            unreachable!("the root of the rules is an object")
-        };
+        let Kind::Object(fields) = &rules.kind else { unreachable!("the root of the rules is an object") };
         let mut unknown = Vec::new();
         find_unknown(&tree, fields, "", &mut unknown);
         if !unknown.is_empty() {
@@ -113,10 +111,7 @@ impl Params {
     /// The texts of a list of texts.
     pub fn texts(&self, path: &str) -> Vec<String> {
         let all = self.get(path).and_then(Value::as_array);
-        all.into_iter()
-            .flatten()
-            .filter_map(|v| v.as_str().map(str::to_owned))
-            .collect()
+        all.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     }
 
     /// The value at a path, or null: for a field that is handed back as it came.
@@ -135,12 +130,7 @@ impl Params {
         if self.has(path) && self.get(path).is_none() {
             all.clear();
         }
-        for (name, value) in self
-            .get(path)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (name, value) in self.get(path).and_then(Value::as_object).into_iter().flatten() {
             if value == "" {
                 all.remove(name);
             } else {
@@ -155,10 +145,8 @@ impl Params {
 fn tree(encoded: &str) -> Result<BTreeMap<String, Node>, Error> {
     let mut root = BTreeMap::new();
     for (name, value) in pairs(encoded) {
-        let path = path(&name)
-            .ok_or_else(|| Error::bad(&name, format!("Invalid parameter name: {name}")))?;
-        insert(&mut root, &path, value)
-            .ok_or_else(|| Error::bad(&name, format!("Invalid value type for {name}")))?;
+        let path = path(&name).ok_or_else(|| Error::bad(&name, format!("Invalid parameter name: {name}")))?;
+        insert(&mut root, &path, value).ok_or_else(|| Error::bad(&name, format!("Invalid value type for {name}")))?;
     }
     Ok(root)
 }
@@ -190,18 +178,12 @@ fn path(name: &str) -> Option<Vec<String>> {
 
 fn insert(branch: &mut BTreeMap<String, Node>, path: &[String], value: String) -> Option<()> {
     let (first, rest) = path.split_first()?;
-    let name = if first.is_empty() {
-        branch.len().to_string()
-    } else {
-        first.clone()
-    };
+    let name = if first.is_empty() { branch.len().to_string() } else { first.clone() };
     if rest.is_empty() {
         branch.insert(name, Node::Leaf(value));
         return Some(());
     }
-    let next = branch
-        .entry(name)
-        .or_insert_with(|| Node::Branch(BTreeMap::new()));
+    let next = branch.entry(name).or_insert_with(|| Node::Branch(BTreeMap::new()));
     match next {
         Node::Branch(next) => insert(next, rest, value),
         Node::Leaf(_) => None,
@@ -211,11 +193,7 @@ fn insert(branch: &mut BTreeMap<String, Node>, path: &[String], value: String) -
 /// The rules of lines of `path kind`, every endpoint's own `expand` added.
 fn rules(takes: &[&'static str]) -> Rule {
     let mut root = object();
-    for line in takes
-        .iter()
-        .flat_map(|block| block.lines())
-        .chain(["expand[] str"])
-    {
+    for line in takes.iter().flat_map(|block| block.lines()).chain(["expand[] str"]) {
         let line = line.trim_ascii();
         if !line.is_empty() {
             // OK because the lines are constants, and a test reads every one of them.
@@ -227,48 +205,20 @@ fn rules(takes: &[&'static str]) -> Rule {
 }
 
 fn object() -> Rule {
-    Rule {
-        kind: Kind::Object(BTreeMap::new()),
-        required: false,
-        can_unset: true,
-    }
+    Rule { kind: Kind::Object(BTreeMap::new()), required: false, can_unset: true }
 }
 
 fn add(parent: &mut Rule, path: &'static str, kind: &'static str) {
-    let Kind::Object(fields) = &mut parent.kind else {
-        panic!("{path}: below something that is no object")
-    };
-    let (name, rest) = path
-        .split_once('.')
-        .map_or((path, None), |(name, rest)| (name, Some(rest)));
-    let (name, required) = name
-        .strip_suffix('!')
-        .map_or((name, false), |name| (name, true));
-    let (name, is_list) = name
-        .strip_suffix("[]")
-        .map_or((name, false), |name| (name, true));
-    let (end, can_unset) = if rest.is_some() {
-        (object().kind, true)
-    } else {
-        leaf(kind)
-    };
+    let Kind::Object(fields) = &mut parent.kind else { panic!("{path}: below something that is no object") };
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let (name, required) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
+    let (name, is_list) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));
+    let (end, can_unset) = if rest.is_some() { (object().kind, true) } else { leaf(kind) };
     let rule = if is_list {
-        let inner = Rule {
-            kind: end,
-            required: false,
-            can_unset: false,
-        };
-        Rule {
-            kind: Kind::List(Box::new(inner)),
-            required,
-            can_unset,
-        }
+        let inner = Rule { kind: end, required: false, can_unset: false };
+        Rule { kind: Kind::List(Box::new(inner)), required, can_unset }
     } else {
-        Rule {
-            kind: end,
-            required,
-            can_unset,
-        }
+        Rule { kind: end, required, can_unset }
     };
     let child = fields.entry(name).or_insert(rule);
     child.required |= required;
@@ -281,9 +231,7 @@ fn add(parent: &mut Rule, path: &'static str, kind: &'static str) {
 }
 
 fn leaf(kind: &'static str) -> (Kind, bool) {
-    let (kind, can_unset) = kind
-        .strip_suffix('?')
-        .map_or((kind, false), |kind| (kind, true));
+    let (kind, can_unset) = kind.strip_suffix('?').map_or((kind, false), |kind| (kind, true));
     let kind = match kind {
         "str" => Kind::Text,
         "int" => Kind::Integer,
@@ -300,19 +248,10 @@ fn leaf(kind: &'static str) -> (Kind, bool) {
 
 /// The whole name of a parameter inside another: `a[b]`.
 fn inside(parent: &str, name: &str) -> String {
-    if parent.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{parent}[{name}]")
-    }
+    if parent.is_empty() { name.to_owned() } else { format!("{parent}[{name}]") }
 }
 
-fn find_unknown(
-    branch: &BTreeMap<String, Node>,
-    fields: &BTreeMap<&str, Rule>,
-    parent: &str,
-    found: &mut Vec<String>,
-) {
+fn find_unknown(branch: &BTreeMap<String, Node>, fields: &BTreeMap<&str, Rule>, parent: &str, found: &mut Vec<String>) {
     for (name, node) in branch {
         let whole = inside(parent, name);
         let Some(rule) = fields.get(name.as_str()) else {
@@ -343,9 +282,7 @@ fn check(node: &Node, rule: &Rule, name: &str) -> Result<Value, Error> {
         (Kind::List(rule), Node::Branch(branch)) => {
             let mut all: Vec<_> = branch.iter().collect();
             all.sort_by_key(|(place, _)| place.parse::<usize>().unwrap_or(usize::MAX));
-            all.iter()
-                .map(|(place, node)| check(node, rule, &inside(name, place)))
-                .collect()
+            all.iter().map(|(place, node)| check(node, rule, &inside(name, place))).collect()
         }
         (Kind::Map, Node::Branch(branch)) => check_map(branch, name),
         (Kind::Range, Node::Branch(branch)) => check_range(branch, name),
@@ -357,18 +294,11 @@ fn check(node: &Node, rule: &Rule, name: &str) -> Result<Value, Error> {
             }
         }
         (kind, Node::Leaf(text)) => check_leaf(text, kind, name),
-        (_, Node::Branch(_)) => Err(Error::bad(
-            name,
-            format!("Invalid value for {name}: it takes one value"),
-        )),
+        (_, Node::Branch(_)) => Err(Error::bad(name, format!("Invalid value for {name}: it takes one value"))),
     }
 }
 
-fn check_object(
-    branch: &BTreeMap<String, Node>,
-    fields: &BTreeMap<&str, Rule>,
-    name: &str,
-) -> Result<Value, Error> {
+fn check_object(branch: &BTreeMap<String, Node>, fields: &BTreeMap<&str, Rule>, name: &str) -> Result<Value, Error> {
     let mut all = Map::new();
     for (field, rule) in fields {
         let whole = inside(name, field);
@@ -416,15 +346,12 @@ fn check_range(branch: &BTreeMap<String, Node>, name: &str) -> Result<Value, Err
 
 fn check_leaf(text: &str, kind: &Kind, name: &str) -> Result<Value, Error> {
     match kind {
-        Kind::Text if text.chars().count() > 5_000 => Err(Error::bad(
-            name,
-            format!("Invalid string: {name} must be at most 5000 characters"),
-        )),
+        Kind::Text if text.chars().count() > 5_000 => {
+            Err(Error::bad(name, format!("Invalid string: {name} must be at most 5000 characters")))
+        }
         Kind::Text => Ok(json!(text)),
         Kind::Integer | Kind::Range => {
-            let number = text
-                .parse::<i64>()
-                .map_err(|_| Error::not_an_integer(name, text))?;
+            let number = text.parse::<i64>().map_err(|_| Error::not_an_integer(name, text))?;
             Ok(json!(number))
         }
         Kind::Flag => match text {
@@ -434,22 +361,11 @@ fn check_leaf(text: &str, kind: &Kind, name: &str) -> Result<Value, Error> {
         },
         Kind::Currency => check_currency(text, name),
         Kind::Email if looks_like_an_address(text) => Ok(json!(text)),
-        Kind::Email => Err(Error::coded(
-            "email_invalid",
-            name,
-            format!("Invalid email address: {text}"),
-        )),
+        Kind::Email => Err(Error::coded("email_invalid", name, format!("Invalid email address: {text}"))),
         Kind::Url if text.starts_with("https://") || text.starts_with("http://") => Ok(json!(text)),
-        Kind::Url => Err(Error::coded(
-            "url_invalid",
-            name,
-            "Not a valid URL".to_owned(),
-        )),
+        Kind::Url => Err(Error::coded("url_invalid", name, "Not a valid URL".to_owned())),
         Kind::Word(words) if words.contains(&text) => Ok(json!(text)),
-        Kind::Word(words) => Err(Error::bad(
-            name,
-            format!("Invalid {name}: must be one of {}", words.join(", ")),
-        )),
+        Kind::Word(words) => Err(Error::bad(name, format!("Invalid {name}: must be one of {}", words.join(", ")))),
         Kind::Map | Kind::List(_) | Kind::Object(_) => Err(Error::bad(name, "Invalid object")),
     }
 }
@@ -459,28 +375,21 @@ fn check_currency(text: &str, name: &str) -> Result<Value, Error> {
     if super::currency::is_known(&code) {
         return Ok(json!(code));
     }
-    Err(Error::bad(
-        name,
-        format!("Invalid currency: {code}. Stripe does not know this currency."),
-    ))
+    Err(Error::bad(name, format!("Invalid currency: {code}. Stripe does not know this currency.")))
 }
 
 fn looks_like_an_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };
-    !local.is_empty()
-        && domain.contains('.')
-        && !text.contains(char::is_whitespace)
-        && text.len() <= 512
+    !local.is_empty() && domain.contains('.') && !text.contains(char::is_whitespace) && text.len() <= 512
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TAKES: &[&str] =
-        &["list[].name! str\nlist[].count int\nflag flag\nnote str?\nmetadata map\ncreated range"];
+    const TAKES: &[&str] = &["list[].name! str\nlist[].count int\nflag flag\nnote str?\nmetadata map\ncreated range"];
 
     fn read(form: &str) -> Result<Params, Value> {
         Params::read(form, TAKES).map_err(|error| error.body()["error"].clone())
@@ -488,20 +397,12 @@ mod tests {
 
     #[test]
     fn brackets_become_lists_and_objects() {
-        let params =
-            read("list[1][name]=b&list[0][name]=a%20%26&list[0][count]=3&flag=true&metadata[x]=1")
-                .unwrap();
-        let names: Vec<_> = params
-            .list("list")
-            .iter()
-            .map(|one| one.text("name").unwrap().to_owned())
-            .collect();
+        let params = read("list[1][name]=b&list[0][name]=a%20%26&list[0][count]=3&flag=true&metadata[x]=1").unwrap();
+        let names: Vec<_> = params.list("list").iter().map(|one| one.text("name").unwrap().to_owned()).collect();
         assert_eq!(names, ["a &", "b"]);
         assert_eq!(params.list("list")[0].integer("count"), Some(3));
         assert!(params.flag("flag") && params.value("metadata") == json!({ "x": "1" }));
-        let many: Vec<String> = (0..12)
-            .map(|at| format!("list[{at}][name]=n{at}"))
-            .collect();
+        let many: Vec<String> = (0..12).map(|at| format!("list[{at}][name]=n{at}")).collect();
         assert_eq!(
             read(&many.join("&")).unwrap().list("list")[10].text("name"),
             Some("n10"),
@@ -513,19 +414,10 @@ mod tests {
     fn an_empty_value_unsets_what_can_be_unset() {
         let params = read("note=&metadata=").unwrap();
         assert!(params.has("note") && params.get("note").is_none());
-        assert_eq!(
-            params.metadata_over("metadata", &json!({ "x": "1" })),
-            json!({})
-        );
-        assert_eq!(
-            read("flag=").unwrap_err()["code"],
-            "parameter_invalid_empty"
-        );
+        assert_eq!(params.metadata_over("metadata", &json!({ "x": "1" })), json!({}));
+        assert_eq!(read("flag=").unwrap_err()["code"], "parameter_invalid_empty");
         let params = read("metadata[x]=&metadata[y]=2").unwrap();
-        assert_eq!(
-            params.metadata_over("metadata", &json!({ "x": "1" })),
-            json!({ "y": "2" })
-        );
+        assert_eq!(params.metadata_over("metadata", &json!({ "x": "1" })), json!({ "y": "2" }));
     }
 
     #[test]

@@ -45,13 +45,7 @@ pub fn fee(amount: i64) -> i64 {
 
 impl World {
     /// A payment method of a customer (or of a guest: null), issued in a country.
-    pub fn new_method(
-        &mut self,
-        does: Method,
-        country: &str,
-        email: &Value,
-        customer: &Value,
-    ) -> Value {
+    pub fn new_method(&mut self, does: Method, country: &str, email: &Value, customer: &Value) -> Value {
         let billing = json!({
             "address": { "city": null, "country": country, "line1": null, "line2": null, "postal_code": null,
                 "state": null },
@@ -69,11 +63,7 @@ impl World {
                 "fingerprint": fingerprint, "generated_from": { "charge": null, "setup_attempt": null },
                 "last4": "3000" });
         } else {
-            let last4 = if does == Method::Works {
-                "4242"
-            } else {
-                "0341"
-            };
+            let last4 = if does == Method::Works { "4242" } else { "0341" };
             method["type"] = json!("card");
             method["card"] = json!({
                 "brand": "visa",
@@ -110,11 +100,7 @@ impl World {
             }
             Method::Debit(_) => {
                 self.change(&charge, json!({}), "charge.pending");
-                self.change(
-                    intent,
-                    json!({ "status": "processing" }),
-                    "payment_intent.processing",
-                );
+                self.change(intent, json!({ "status": "processing" }), "payment_intent.processing");
                 self.plan(self.now + DEBIT_TAKES, Due::Settles(intent.to_owned()));
                 Outcome::OnItsWay
             }
@@ -131,13 +117,11 @@ impl World {
         if object["status"] != "processing" {
             return;
         }
-        let is_good =
-            self.methods.get(&text(&object, "/payment_method")) == Some(&Method::Debit(true));
+        let is_good = self.methods.get(&text(&object, "/payment_method")) == Some(&Method::Debit(true));
         if is_good {
             self.money_came(intent);
         } else {
-            let message =
-                "The customer's bank account has insufficient funds to complete this payment.";
+            let message = "The customer's bank account has insufficient funds to complete this payment.";
             self.money_did_not_come(intent, "insufficient_funds", message);
         }
         self.session_settled(intent, is_good);
@@ -149,11 +133,7 @@ impl World {
         let id = text(&object, "/latest_charge");
         let charge = self.get(&id);
         let amount = number(&charge, "/amount");
-        let kind = if charge["payment_method_details"]["type"] == "card" {
-            "charge"
-        } else {
-            "payment"
-        };
+        let kind = if charge["payment_method_details"]["type"] == "card" { "charge" } else { "payment" };
         let movement = self.movement(kind, "charge", amount, fee(amount), &charge);
         let outcome = json!({
             "advice_code": null, "network_advice_code": null, "network_decline_code": null,
@@ -165,8 +145,7 @@ impl World {
             "paid": true, "status": "succeeded",
         });
         self.change(&id, paid, "charge.succeeded");
-        let done =
-            json!({ "amount_received": amount, "status": "succeeded", "last_payment_error": null });
+        let done = json!({ "amount_received": amount, "status": "succeeded", "last_payment_error": null });
         self.change(intent, done, "payment_intent.succeeded");
     }
 
@@ -201,16 +180,12 @@ impl World {
                 self.get(&text(&intent, "/latest_charge"))
             }
             _ => {
-                return Err(Error::bad(
-                    "charge",
-                    "One of charge or payment_intent must be provided.",
-                ));
+                return Err(Error::bad("charge", "One of charge or payment_intent must be provided."));
             }
         };
         let id = text(&charge, "/id");
         if charge["status"] != "succeeded" {
-            let message =
-                format!("This charge ({id}) has not been paid, so it cannot be refunded.");
+            let message = format!("This charge ({id}) has not been paid, so it cannot be refunded.");
             return Err(Error::coded("charge_not_refundable", "charge", message));
         }
         let left = number(&charge, "/amount") - number(&charge, "/amount_refunded");
@@ -225,11 +200,7 @@ impl World {
         let amount = params.integer("amount").unwrap_or(left);
         let currency = text(&charge, "/currency");
         if amount < 1 {
-            return Err(Error::coded(
-                "parameter_invalid_integer",
-                "amount",
-                "Invalid positive integer".to_owned(),
-            ));
+            return Err(Error::coded("parameter_invalid_integer", "amount", "Invalid positive integer".to_owned()));
         }
         if amount > left {
             let message = format!(
@@ -246,21 +217,13 @@ impl World {
     fn refund(&mut self, charge: &Value, amount: i64, reason: Value, metadata: Value) -> Value {
         let id = text(charge, "/id");
         let refund = self.refund_of(charge, amount, reason, metadata);
-        let kind = if charge["payment_method_details"]["type"] == "card" {
-            "refund"
-        } else {
-            "payment_refund"
-        };
+        let kind = if charge["payment_method_details"]["type"] == "card" { "refund" } else { "payment_refund" };
         let movement = self.movement(kind, "refund", -amount, 0, &refund);
-        let refund = self.set(
-            &text(&refund, "/id"),
-            json!({ "balance_transaction": movement["id"] }),
-        );
+        let refund = self.set(&text(&refund, "/id"), json!({ "balance_transaction": movement["id"] }));
         let refunded = number(charge, "/amount_refunded") + amount;
         let fields = json!({ "amount_refunded": refunded, "refunded": refunded == number(charge, "/amount") });
         self.emit("refund.created", refund.clone());
-        let before =
-            json!({ "amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"] });
+        let before = json!({ "amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"] });
         let after = self.set(&id, fields);
         self.emit_with("charge.refunded", after, Some(before));
         self.emit("charge.refund.updated", refund.clone());
@@ -274,13 +237,7 @@ impl World {
         if refund["status"] != "succeeded" {
             return Err(Error::bad("refund", "This refund has failed already."));
         }
-        let movement = self.movement(
-            "refund_failure",
-            "refund_failure",
-            number(&refund, "/amount"),
-            0,
-            &refund,
-        );
+        let movement = self.movement("refund_failure", "refund_failure", number(&refund, "/amount"), 0, &refund);
         let charge = self.get(&text(&refund, "/charge"));
         let refunded = number(&charge, "/amount_refunded") - number(&refund, "/amount");
         let fields = json!({ "amount_refunded": refunded, "refunded": false });
@@ -301,16 +258,9 @@ impl World {
         let charge = self.named("charge", charge, "charge")?;
         let left = number(&charge, "/amount") - number(&charge, "/amount_refunded");
         if charge["status"] != "succeeded" || charge["disputed"] == true || left == 0 {
-            return Err(Error::bad(
-                "charge",
-                "Only a charge that was paid, not refunded and not disputed can be.",
-            ));
+            return Err(Error::bad("charge", "Only a charge that was paid, not refunded and not disputed can be."));
         }
-        self.change(
-            &text(&charge, "/id"),
-            json!({ "disputed": true }),
-            "charge.updated",
-        );
+        self.change(&text(&charge, "/id"), json!({ "disputed": true }), "charge.updated");
         let dispute = self.dispute_of(&charge, left, reason);
         let id = text(&dispute, "/id");
         self.emit("charge.dispute.created", dispute.clone());
@@ -330,10 +280,7 @@ impl World {
         }
         let amount = number(&dispute, "/amount");
         let movement = self.movement("adjustment", "dispute_reversal", amount, 0, &dispute);
-        let mut movements = dispute["balance_transactions"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let mut movements = dispute["balance_transactions"].as_array().cloned().unwrap_or_default();
         movements.push(movement);
         self.change(id, json!({ "status": "won" }), "charge.dispute.closed");
         let reinstated = json!({ "balance_transactions": movements });
@@ -356,10 +303,7 @@ impl World {
             *sums.entry(text(&movement, "/currency")).or_default() += number(&movement, "/net");
         }
         let line = |amount: i64, currency: &String| json!({ "amount": amount, "currency": currency, "source_types": { "card": amount } });
-        let pending: Vec<Value> = sums
-            .iter()
-            .map(|(currency, sum)| line(*sum, currency))
-            .collect();
+        let pending: Vec<Value> = sums.iter().map(|(currency, sum)| line(*sum, currency)).collect();
         let available: Vec<Value> = sums.keys().map(|currency| line(0, currency)).collect();
         json!({ "object": "balance", "available": available, "livemode": false, "pending": pending })
     }

@@ -28,10 +28,7 @@ pub fn as_of(version: &str, mut object: Value, world: &World) -> Value {
         Some("payment_intent") => object["invoice"] = invoice_of(&text(&object, "/id"), world),
         Some("list") => {
             let all = object["data"].as_array().cloned().unwrap_or_default();
-            object["data"] = all
-                .into_iter()
-                .map(|one| as_of(version, one, world))
-                .collect();
+            object["data"] = all.into_iter().map(|one| as_of(version, one, world)).collect();
         }
         _ => {}
     }
@@ -41,9 +38,7 @@ pub fn as_of(version: &str, mut object: Value, world: &World) -> Value {
 fn invoice(object: &mut Value, world: &World) {
     object["subscription"] = json!(subscription_of(object));
     let payments = world.belonging("invoice_payment", "invoice", &text(object, "/id"));
-    let intent = payments.first().map_or(Value::Null, |payment| {
-        payment["payment"]["payment_intent"].clone()
-    });
+    let intent = payments.first().map_or(Value::Null, |payment| payment["payment"]["payment_intent"].clone());
     object["charge"] = world.get(intent.as_str().unwrap_or(""))["latest_charge"].clone();
     object["payment_intent"] = intent;
     object["paid"] = json!(object["status"] == "paid");

@@ -22,8 +22,7 @@ impl World {
     pub(super) fn end_with_period(&mut self, id: &str, end: i64) {
         let mut details = self.get(id)["cancellation_details"].clone();
         details["reason"] = json!("cancellation_requested");
-        let fields =
-            json!({ "cancel_at": end, "canceled_at": self.now, "cancellation_details": details });
+        let fields = json!({ "cancel_at": end, "canceled_at": self.now, "cancellation_details": details });
         self.change(id, fields, "customer.subscription.updated");
         self.plan(end, Due::Cancels(id.to_owned(), end));
     }
@@ -46,18 +45,14 @@ impl World {
                 details[name] = params.value(&path);
             }
         }
-        self.set(
-            &text(subscription, "/id"),
-            json!({ "cancellation_details": details }),
-        );
+        self.set(&text(subscription, "/id"), json!({ "cancellation_details": details }));
     }
 
     /// `POST /v1/subscriptions/{id}`
     pub fn update_subscription(&mut self, id: &str, params: &Params) -> Result<Value, Error> {
         let before = self.named("subscription", id, "id")?;
         if before["status"] == "canceled" && !params.has("metadata") {
-            let message =
-                "A canceled subscription can only update its cancellation_details and metadata.";
+            let message = "A canceled subscription can only update its cancellation_details and metadata.";
             return Err(Error::bad("", message));
         }
         self.note_reason(&before, params);
@@ -82,53 +77,33 @@ impl World {
         Ok(self.get(id))
     }
 
-    fn update_end(
-        &mut self,
-        before: &Value,
-        params: &Params,
-        fields: &mut Value,
-    ) -> Result<(), Error> {
+    fn update_end(&mut self, before: &Value, params: &Params, fields: &mut Value) -> Result<(), Error> {
         if params.has("cancel_at") && params.has("cancel_at_period_end") {
-            let message =
-                "You may only specify one of these parameters: cancel_at, cancel_at_period_end.";
+            let message = "You may only specify one of these parameters: cancel_at, cancel_at_period_end.";
             return Err(Error::bad("cancel_at", message));
         }
         let id = text(before, "/id");
         if params.has("cancel_at_period_end") {
             let ends = params.flag("cancel_at_period_end");
             fields["cancel_at_period_end"] = json!(ends);
-            fields["cancel_at"] = if ends {
-                before["items"]["data"][0]["current_period_end"].clone()
-            } else {
-                Value::Null
-            };
+            fields["cancel_at"] =
+                if ends { before["items"]["data"][0]["current_period_end"].clone() } else { Value::Null };
             fields["canceled_at"] = if ends { json!(self.now) } else { Value::Null };
         }
         if params.has("cancel_at") {
             let at = params.integer("cancel_at");
             if at.is_some_and(|at| at <= self.now) {
-                return Err(Error::bad(
-                    "cancel_at",
-                    "`cancel_at` must be in the future.",
-                ));
+                return Err(Error::bad("cancel_at", "`cancel_at` must be in the future."));
             }
             fields["cancel_at"] = json!(at);
-            fields["canceled_at"] = if at.is_some() {
-                json!(self.now)
-            } else {
-                Value::Null
-            };
+            fields["canceled_at"] = if at.is_some() { json!(self.now) } else { Value::Null };
             if let Some(at) = at {
                 self.plan(at, Due::Cancels(id, at));
             }
         }
         if let Some(reason) = fields.get("canceled_at") {
             let mut details = self.get(&text(before, "/id"))["cancellation_details"].clone();
-            details["reason"] = if reason.is_null() {
-                Value::Null
-            } else {
-                json!("cancellation_requested")
-            };
+            details["reason"] = if reason.is_null() { Value::Null } else { json!("cancellation_requested") };
             fields["cancellation_details"] = details;
         }
         Ok(())
@@ -140,10 +115,7 @@ impl World {
         }
         let resumes = params.integer("pause_collection.resumes_at");
         if resumes.is_some_and(|at| at <= self.now) {
-            return Err(Error::bad(
-                "pause_collection[resumes_at]",
-                "`resumes_at` must be in the future.",
-            ));
+            return Err(Error::bad("pause_collection[resumes_at]", "`resumes_at` must be in the future."));
         }
         fields["pause_collection"] = match params.text("pause_collection.behavior") {
             Some(behavior) => json!({ "behavior": behavior, "resumes_at": resumes }),
@@ -156,12 +128,7 @@ impl World {
     }
 
     /// Sets a new price on the one item. True where the interval is another, so that a new period begins now.
-    fn update_items(
-        &mut self,
-        before: &Value,
-        params: &Params,
-        fields: &mut Value,
-    ) -> Result<bool, Error> {
+    fn update_items(&mut self, before: &Value, params: &Params, fields: &mut Value) -> Result<bool, Error> {
         let asked = params.list("items");
         let Some(item) = asked.first() else {
             return Ok(false);
@@ -169,8 +136,7 @@ impl World {
         let old = &before["items"]["data"][0];
         if asked.len() > 1 || item.text("id") != old["id"].as_str() {
             // Without the id Stripe would add a second item, and bill both.
-            let message =
-                "The stand-in plays subscriptions with one item: pass the id of the one there is.";
+            let message = "The stand-in plays subscriptions with one item: pass the id of the one there is.";
             return Err(Error::bad("items[0][id]", message));
         }
         let price = self.price_of(item, "items[0]", false)?;
@@ -185,12 +151,8 @@ impl World {
             return Err(Error::bad("items[0][price]", message));
         }
         let is_same = price["unit_amount"] == old["price"]["unit_amount"];
-        let interval = |price: &Value| {
-            (
-                price["recurring"]["interval"].clone(),
-                price["recurring"]["interval_count"].clone(),
-            )
-        };
+        let interval =
+            |price: &Value| (price["recurring"]["interval"].clone(), price["recurring"]["interval_count"].clone());
         let new_period = interval(&price) != interval(&old["price"]);
         if (new_period || !is_same) && params.text("proration_behavior") != Some("none") {
             let message = "The stand-in does not play prorations: pass proration_behavior=none.";
@@ -202,8 +164,7 @@ impl World {
         items["data"][0]["quantity"] = json!(item.integer("quantity").unwrap_or(1));
         if new_period {
             items["data"][0]["current_period_start"] = json!(self.now);
-            items["data"][0]["current_period_end"] =
-                json!(self.period_end(self.now, 1, &price["recurring"]));
+            items["data"][0]["current_period_end"] = json!(self.period_end(self.now, 1, &price["recurring"]));
             fields["billing_cycle_anchor"] = json!(self.now);
         }
         fields["items"] = items;

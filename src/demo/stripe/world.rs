@@ -120,26 +120,17 @@ impl World {
 
     /// A new id: `prefix` and some letters and digits.
     pub fn new_id(&mut self, prefix: &str) -> String {
-        const LETTERS: &[u8; 62] =
-            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         self.made += 1;
-        let hash = Sha256::new()
-            .chain_update(self.seed)
-            .chain_update(self.made.to_be_bytes())
-            .finalize();
-        let letters = hash[..24]
-            .iter()
-            .map(|b| char::from(LETTERS[usize::from(*b) % 62]));
+        let hash = Sha256::new().chain_update(self.seed).chain_update(self.made.to_be_bytes()).finalize();
+        let letters = hash[..24].iter().map(|b| char::from(LETTERS[usize::from(*b) % 62]));
         format!("{prefix}{}", letters.collect::<String>())
     }
 
     /// Keeps a new object. Its kind is its `object` field.
     pub fn put(&mut self, object: Value) -> Value {
         let id = text(&object, "/id");
-        self.order
-            .entry(text(&object, "/object"))
-            .or_default()
-            .push(id.clone());
+        self.order.entry(text(&object, "/object")).or_default().push(id.clone());
         self.objects.insert(id, object.clone());
         object
     }
@@ -210,8 +201,7 @@ impl World {
         all.retain(|object| in_range(object["created"].as_i64().unwrap_or(0), params, "created"));
         let limit = params.integer("limit").unwrap_or(10);
         if !(1..=100).contains(&limit) {
-            let message =
-                "This value must be greater than or equal to 1, and less than or equal to 100.";
+            let message = "This value must be greater than or equal to 1, and less than or equal to 100.";
             return Err(Error::bad("limit", message));
         }
         let limit = usize::try_from(limit).unwrap_or(10);
@@ -248,10 +238,7 @@ impl World {
         for path in paths {
             let names: Vec<&str> = path.split('.').collect();
             if names.len() > 4 {
-                return Err(Error::bad(
-                    "expand",
-                    "You cannot expand more than 4 levels of a property.",
-                ));
+                return Err(Error::bad("expand", "You cannot expand more than 4 levels of a property."));
             }
             self.expand_one(&mut answer, &names, path)?;
         }
@@ -263,9 +250,7 @@ impl World {
             return Ok(());
         };
         if let Some(all) = at.as_array_mut() {
-            return all
-                .iter_mut()
-                .try_for_each(|one| self.expand_one(one, names, path));
+            return all.iter_mut().try_for_each(|one| self.expand_one(one, names, path));
         }
         if at[name].is_null()
             && let Some(included) = self.includable(at, name)
@@ -279,10 +264,7 @@ impl World {
             }
             Some(Value::String(id)) => {
                 let Some(object) = self.objects.get(id.as_str()) else {
-                    return Err(Error::bad(
-                        "expand",
-                        format!("This property cannot be expanded ({path})."),
-                    ));
+                    return Err(Error::bad("expand", format!("This property cannot be expanded ({path}).")));
                 };
                 at[name] = object.clone();
                 self.expand_one(&mut at[name], rest, path)
@@ -298,26 +280,15 @@ impl World {
         let (all, url) = match (object["object"].as_str()?, name) {
             ("checkout.session", "line_items") => {
                 let url = format!("/v1/checkout/sessions/{id}/line_items");
-                (
-                    self.asked
-                        .get(id)
-                        .map(|asked| asked.line_items.clone())
-                        .unwrap_or_default(),
-                    url,
-                )
+                (self.asked.get(id).map(|asked| asked.line_items.clone()).unwrap_or_default(), url)
             }
-            ("invoice", "payments") => (
-                self.belonging("invoice_payment", "invoice", id),
-                "/v1/invoice_payments".to_owned(),
-            ),
-            ("charge", "refunds") => (
-                self.belonging("refund", "charge", id),
-                format!("/v1/charges/{id}/refunds"),
-            ),
-            ("customer", "subscriptions") => (
-                self.belonging("subscription", "customer", id),
-                format!("/v1/customers/{id}/subscriptions"),
-            ),
+            ("invoice", "payments") => {
+                (self.belonging("invoice_payment", "invoice", id), "/v1/invoice_payments".to_owned())
+            }
+            ("charge", "refunds") => (self.belonging("refund", "charge", id), format!("/v1/charges/{id}/refunds")),
+            ("customer", "subscriptions") => {
+                (self.belonging("subscription", "customer", id), format!("/v1/customers/{id}/subscriptions"))
+            }
             _ => return None,
         };
         Some(json!({ "object": "list", "data": all, "has_more": false, "url": url }))
@@ -331,10 +302,7 @@ impl World {
     /// All objects of a kind for which something is true, newest first.
     pub fn where_true(&self, kind: &str, is_wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let ids = self.order.get(kind).into_iter().flatten().rev();
-        ids.filter_map(|id| self.objects.get(id))
-            .filter(|object| is_wanted(object))
-            .cloned()
-            .collect()
+        ids.filter_map(|id| self.objects.get(id)).filter(|object| is_wanted(object)).cloned().collect()
     }
 }
 
@@ -353,11 +321,7 @@ pub fn in_range(at: i64, params: &Params, name: &str) -> bool {
 
 /// The text at a JSON pointer; empty where there is none.
 pub fn text(object: &Value, pointer: &str) -> String {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or("")
-        .to_owned()
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned()
 }
 
 /// The whole number at a JSON pointer; zero where there is none.

@@ -1,0 +1,221 @@
+//! Signing up, confirming, leaving, preferences: what a reader sees, what is stored, what arrives.
+
+use crate::house::{House, story};
+use friday::clock::DAY;
+use std::time::Duration;
+
+const ANNA: &str = "anna@example.org";
+
+story!(nobody_is_a_reader_before_they_press_the_button, async |house: House| {
+    let answer = house.post("/newsletters/weekly/subscribe", &[("email", ANNA)]).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 0);
+    let mails = house.mails_to(ANNA).await;
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].header("Auto-Submitted"), Some("auto-generated"));
+    assert!(!mails[0].from.contains("Our newsroom"), "a stranger's mail names no newsroom: {}", mails[0].from);
+    let link = mails[0].link("/confirm/");
+    for _ in 0..3 {
+        let page = house.get(&link).await;
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains("<form") && !page.body.contains(ANNA));
+    }
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 0, "looking changes nothing");
+    for _ in 0..2 {
+        assert_eq!(house.post(&link, &[("edition", "links")]).await.status, 200, "pressing twice is pressing once");
+    }
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 1);
+    let (edition, week): (String, i64) = house
+        .db()
+        .read("SELECT edition, consent_week FROM subscribers JOIN subscriptions ON subscriber_id = id")
+        .one()
+        .await
+        .unwrap();
+    assert_eq!((edition.as_str(), week), ("links", house.app.clock.now().week().millis()));
+});
+
+story!(every_address_gets_the_same_answer_and_its_own_mail, async |house: House| {
+    house.reader("reading@example.org", "weekly").await;
+    house.reader("paused@example.org", "weekly").await;
+    house.reader("left@example.org", "weekly").await;
+    house
+        .db()
+        .write("UPDATE subscribers SET paused_until = $1 WHERE id = $2")
+        .bind(house.app.clock.now() + 100 * DAY)
+        .bind(id_of(&house, "paused@example.org").await)
+        .execute()
+        .await
+        .unwrap();
+    leave(&house, "left@example.org").await;
+    house.clock().advance(2 * DAY);
+    let mut answers = Vec::new();
+    for address in ["new@example.org", "reading@example.org", "paused@example.org", "left@example.org"] {
+        let form = house.post("/newsletters/weekly/subscribe", &[("email", address)]).await;
+        house.clock().advance(2 * DAY);
+        let json = house.post_json("/newsletters/weekly/subscribe", &serde_json::json!({ "email": address })).await;
+        house.clock().advance(2 * DAY);
+        answers.push((form.status, form.body, json.status, json.body));
+    }
+    assert_eq!((answers[0].0, answers[0].2), (202, 202));
+    assert!(answers.iter().all(|a| *a == answers[0]), "one answer for all");
+    let last = async |address: &str| house.mails_to(address).await.last().unwrap().subject.clone();
+    assert_eq!(last("new@example.org").await, "Please confirm your address");
+    assert_eq!(last("reading@example.org").await, "You already read us");
+    assert_eq!(last("paused@example.org").await, "Your newsletter is paused");
+    assert_eq!(last("left@example.org").await, "Would you like to come back?");
+});
+
+story!(an_address_gets_one_confirmation_a_day, async |house: House| {
+    for typed in [ANNA, "Anna@Example.org", " anna@example.org "] {
+        assert_eq!(house.post("/newsletters/weekly/subscribe", &[("email", typed)]).await.status, 202);
+    }
+    assert_eq!(house.mails_to(ANNA).await.len(), 1);
+    house.clock().advance(DAY);
+    house.post("/newsletters/weekly/subscribe", &[("email", ANNA)]).await;
+    assert_eq!(house.mails_to(ANNA).await.len(), 2);
+});
+
+story!(a_confirmation_works_for_72_hours, async |house: House| {
+    house.post("/newsletters/weekly/subscribe", &[("email", ANNA)]).await;
+    let link = house.mails_to(ANNA).await[0].link("/confirm/");
+    house.clock().advance(Duration::from_secs(72 * 3600));
+    assert_eq!(house.get(&link).await.status, 410);
+    assert_eq!(house.post(&link, &[]).await.status, 410);
+    assert_eq!(house.post("/confirm/forged", &[]).await.status, 410);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 0);
+});
+
+story!(what_is_no_address_gets_one_sentence_and_keeps_what_was_typed, async |house: House| {
+    let page = house.post("/newsletters/weekly/subscribe", &[("email", "joe..x@\"<b>")]).await;
+    assert_eq!(page.status, 422);
+    assert!(page.body.contains("Please check the address") && page.body.contains("joe..x@"));
+    assert!(!page.body.contains("<b>"), "escaped");
+    let json = house.post_json("/newsletters/weekly/subscribe", &serde_json::json!({ "email": "joe" })).await;
+    assert_eq!(json.status, 422);
+    assert!(json.body.starts_with("{\"error\":"));
+    assert_eq!(house.post("/newsletters/none/subscribe", &[("email", ANNA)]).await.status, 404);
+    assert_eq!(house.post("/newsletters/weekly/subscribe", &[("email", &"a".repeat(70_000))]).await.status, 413);
+    assert!(house.mails().is_empty());
+});
+
+story!(a_program_that_fills_the_trap_or_answers_at_once_is_told_nothing, async |house: House| {
+    let trapped = [("email", ANNA), ("website", "https://spam.example")];
+    assert_eq!(house.post("/newsletters/weekly/subscribe", &trapped).await.status, 202);
+    let token = friday::web::FormAge::token(&house.app);
+    let fast = [("email", ANNA), ("form_token", token.as_str())];
+    assert_eq!(house.post("/newsletters/weekly/subscribe", &fast).await.status, 202);
+    assert_eq!(house.mails_to(ANNA).await.len(), 0);
+    house.clock().advance(Duration::from_secs(5));
+    house.post("/newsletters/weekly/subscribe", &fast).await;
+    assert_eq!(house.mails_to(ANNA).await.len(), 1, "a person takes seconds");
+});
+
+story!(sign_ups_of_one_network_are_limited_and_others_are_not, async |house: House| {
+    let house = house.with(|c| c.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]);
+    let from = async |ip: &str, n: usize| {
+        let email = format!("reader-{n}@example.org");
+        house.post_with("/newsletters/weekly/subscribe", &[("x-forwarded-for", ip)], &[("email", &email)]).await.status
+    };
+    for n in 0..30 {
+        assert_eq!(from(&format!("198.51.100.{n}"), n).await, 202);
+    }
+    assert_eq!(from("198.51.100.99", 30).await, 429);
+    assert_eq!(from("203.0.113.1", 31).await, 202);
+});
+
+story!(one_click_leaves_in_either_form_without_cookie_or_redirect, async |house: House| {
+    for (address, urlencoded) in [("a@example.org", true), ("b@example.org", false)] {
+        house.reader(address, "weekly").await;
+        let link = unsubscribe_path(&house, address).await;
+        for _ in 0..10 {
+            assert_eq!(house.get(&link).await.status, 200);
+        }
+        assert!(id_of(&house, address).await > 0, "a GET changes nothing");
+        for _ in 0..2 {
+            let page = match urlencoded {
+                true => house.post(&link, &[("List-Unsubscribe", "One-Click")]).await,
+                false => {
+                    let body = b"--x\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--x--\r\n";
+                    let kind = [("content-type", "multipart/form-data; boundary=x")];
+                    house.post_bytes(&link, &kind, body.to_vec()).await
+                }
+            };
+            assert_eq!(page.status, 200, "a repeat is answered alike");
+            assert!(page.headers.get("set-cookie").is_none() && page.location().is_empty());
+        }
+    }
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 0, "the addresses are gone");
+    assert_eq!(house.count("SELECT COUNT(*) FROM suppressions WHERE reason = 'left'").await, 2);
+    assert_eq!(house.post("/unsubscribe/forged", &[]).await.status, 410);
+});
+
+story!(preferences_hold_from_the_next_issue_on, async |house: House| {
+    house.reader(ANNA, "weekly").await;
+    let path = preferences_path(&house, ANNA).await;
+    let page = house.get(&path).await;
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains("anna"), "no address on the page");
+    let all = [("all", "1"), ("edition", "plain"), ("language", "ru"), ("pause", "4"), ("discreet", "1"), ("newsletter", "weekly")];
+    let saved = house.post(&path, &all).await;
+    assert!(saved.status == 200 && saved.body.contains("Сохранено"), "{}", saved.body);
+    let (edition, language, discreet, asks, until): (String, Option<String>, bool, bool, Option<i64>) = house
+        .db()
+        .read("SELECT edition, language, discreet, no_asks, paused_until FROM subscribers")
+        .one()
+        .await
+        .unwrap();
+    assert_eq!((edition.as_str(), language.as_deref(), discreet, asks), ("plain", Some("ru"), true, false));
+    assert_eq!(until, Some((house.app.clock.now() + 28 * DAY).millis()));
+    house.post(&path, &[("pause", "0")]).await;
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers WHERE paused_until IS NULL AND discreet").await, 1);
+    let held = house.post(&format!("{path}/held"), &[]).await;
+    assert!(held.body.contains("\"edition\":\"plain\"") && !held.body.contains("anna"));
+});
+
+story!(whoever_asks_to_be_forgotten_is, async |house: House| {
+    house.reader(ANNA, "weekly").await;
+    let path = preferences_path(&house, ANNA).await;
+    assert_eq!(house.post(&format!("{path}/forget"), &[]).await.status, 422, "not without the tick");
+    assert_eq!(house.post(&format!("{path}/forget"), &[("sure", "1")]).await.status, 200);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 0);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscriptions").await, 0);
+    assert_eq!(house.count("SELECT COUNT(*) FROM suppressions").await, 0, "no mark either");
+    assert!(house.get(&path).await.body.contains("We hold nothing about you"));
+});
+
+story!(a_mail_waits_for_a_mail_server_that_is_away, async |house: House| {
+    let away = house.with(|c| {
+        let settings = [("FRIDAY_SMTP_URL".to_owned(), "smtp://127.0.0.1:1?tls=none".to_owned())];
+        c.smtp = friday::config::Config::from_sources(settings.into(), None).unwrap().smtp;
+    });
+    assert_eq!(away.post("/newsletters/weekly/subscribe", &[("email", ANNA)]).await.status, 202);
+    let hand = away.app.outbox_hand();
+    assert!(friday::mail::outbox::step(&hand).await.is_err());
+    assert_eq!(away.count("SELECT COUNT(*) FROM outbox WHERE state = 'waiting' AND attempts = 1").await, 1);
+    let back = away.with(|c| c.smtp = None);
+    assert_eq!(back.mails_to(ANNA).await.len(), 0, "not before its time");
+    back.clock().advance(Duration::from_secs(60));
+    assert_eq!(back.mails_to(ANNA).await.len(), 1);
+    assert_eq!(back.count("SELECT COUNT(*) FROM outbox WHERE sealed IS NOT NULL").await, 0, "emptied");
+});
+
+async fn id_of(house: &House, address: &str) -> i64 {
+    let address = friday::address::Address::parse(address).unwrap();
+    let found = friday::subscribers::store::find_by_address(house.db(), &house.app.keys, &address).await.unwrap();
+    found.map_or(0, |reader| reader.id)
+}
+
+async fn unsubscribe_path(house: &House, address: &str) -> String {
+    let id = id_of(house, address).await;
+    friday::subscribers::unsubscribe_link(&house.app.keys, "", id, "weekly", 1)
+}
+
+async fn preferences_path(house: &House, address: &str) -> String {
+    let id = id_of(house, address).await;
+    friday::subscribers::preferences_link(&house.app.keys, "", id, 1)
+}
+
+async fn leave(house: &House, address: &str) {
+    let path = unsubscribe_path(house, address).await;
+    assert_eq!(house.post(&path, &[]).await.status, 200);
+}
