@@ -288,7 +288,7 @@ pub fn picks(found: &Found, entries: &[Entry], sent: &HashMap<i64, i64>, zone: &
 pub struct Size {
     /// Its element's id.
     pub id: &'static str,
-    /// "Links" or "Full text".
+    /// "Links" or "Full".
     pub label: &'static str,
     /// In kB, rounded up.
     pub kb: usize,
@@ -300,7 +300,7 @@ pub fn sizes(proof: &Proof) -> Result<Vec<Size>, crate::digest::render::RenderEr
         let rendered = proof.edition(edition, proof.newsletter.language, true)?;
         Ok(Size { id, label, kb: rendered.size().div_ceil(1000) })
     };
-    Ok(vec![size("size-links", "Links", Edition::Links)?, size("size-full", "Full text", Edition::Full)?])
+    Ok(vec![size("size-links", "Links", Edition::Links)?, size("size-full", "Full", Edition::Full)?])
 }
 
 /// A line of what to look at before sending.
@@ -360,7 +360,7 @@ pub fn checks(proof: &Proof, views: &[SectionView], sizes: &[Size], address: &st
     ];
     checks.extend(sizes.iter().map(|size| {
         let large = size.kb * 1000 > WARN_BYTES;
-        let text = format!("{}: {} kB of 90", size.label, size.kb);
+        let text = format!("{}: {} of 90 kB", if size.label == "Full" { "Full text" } else { "Headlines and links" }, size.kb);
         if large { Check::look(format!("{text}. Gmail cuts off what is longer than about 100")) } else { Check::good(text) }
     }));
     checks.push(if address.trim().is_empty() {

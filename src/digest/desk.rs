@@ -7,7 +7,8 @@ use crate::clock::Moment;
 use crate::digest::composer::{self, Check, Edit, Looking, Pick, SectionView, Size};
 use crate::digest::proof::{Proof, ProofError};
 use crate::digest::store::{self, Saved};
-use crate::digest::{Draft, Issue, State, preheader, subject};
+use crate::digest::render::RenderedEdition;
+use crate::digest::{Draft, Issue, Kept, State, body, markup, preheader, subject};
 use crate::staff::{self, Desk, DeskPage, Role};
 use crate::subscribers::Edition;
 use crate::web::{Form, PREVIEW, Problem, render, wants_json};
@@ -46,7 +47,7 @@ impl From<ProofError> for Response {
 struct Line {
     id: i64,
     newsletter: String,
-    label: String,
+    number: String,
     subject: String,
     tone: &'static str,
     state: &'static str,
@@ -82,12 +83,12 @@ async fn list_page(app: &Shared, desk: DeskPage, typed: New) -> Result<Response,
         Line {
             id: line.id,
             newsletter: newsletter.map_or(line.newsletter.clone(), |newsletter| newsletter.name.clone()),
-            label: line.number.map(|number| format!("No. {number}")).unwrap_or_default(),
+            number: line.number.map_or("–".to_owned(), |number| number.to_string()),
             subject: if line.subject.is_empty() { "Nothing in it yet".to_owned() } else { line.subject },
             tone,
             state: word,
             entries: line.entries,
-            when: format!("{what} {}", at.strftime("%a %-d %b %Y, %H:%M")),
+            when: format!("{what} {}", at.strftime("%-d %b %Y, %H:%M")),
             iso: at.strftime("%Y-%m-%dT%H:%M").to_string(),
         }
     });
@@ -167,7 +168,7 @@ struct ComposerPage {
     desk: DeskPage,
     id: i64,
     seen: i64,
-    open: bool,
+    unsaved: bool,
     may_send: bool,
     newsletter: String,
     number: String,
@@ -214,6 +215,9 @@ struct Typed {
 
 async fn composer_page(app: &Shared, desk: DeskPage, id: i64, looking: Looking, typed: Typed) -> Result<Response, Response> {
     let stored = Proof::of(app, id).await?;
+    if !stored.issue.state.is_open() && typed.draft.is_none() {
+        return frozen_page(app, desk, &stored).await;
+    }
     let seen = stored.issue.changed_at.millis();
     let proof = match &typed.draft {
         Some(draft) => Proof::of_draft(app, stored.issue.clone(), draft).await?,
@@ -221,7 +225,7 @@ async fn composer_page(app: &Shared, desk: DeskPage, id: i64, looking: Looking, 
     };
     let (issue, newsletter) = (&proof.issue, &proof.newsletter);
     let db = |error: crate::db::Error| Problem::from(error).into_response();
-    let sent = store::sent_in(&app.db, &issue.newsletter).await.map_err(db)?;
+    let sent = store::sent_in(&app.db, &issue.newsletter, id).await.map_err(db)?;
     let found = articles::store::search(&app.db, &looking.search(), looking.page()).await.map_err(db)?;
     let others = articles::store::other_sections(&app.db).await.map_err(db)?;
     let draft = typed.draft.unwrap_or_else(|| Draft::of(issue, &proof.entries));
@@ -234,21 +238,17 @@ async fn composer_page(app: &Shared, desk: DeskPage, id: i64, looking: Looking, 
     let checks = composer::checks(&proof, &sections, &sizes, &newsroom.postal_address);
     let (tone, state) = state_words(issue.state);
     let at = issue.changed_at.to_jiff().to_zoned_datetime(newsletter.zone());
-    let saved = match issue.frozen_at.map(|at| at.to_jiff().to_zoned_datetime(newsletter.zone())) {
-        Some(frozen) => format!("Frozen {}", frozen.strftime("%a %-d %b, %H:%M")),
-        None => format!("Saved {}", at.strftime("%a %-d %b, %H:%M")),
-    };
     let page = ComposerPage {
         id,
         seen,
-        open: issue.state.is_open(),
+        unsaved: !typed.differences.is_empty(),
         may_send: desk.role.covers(Role::Publisher),
         newsletter: newsletter.name.clone(),
         number: issue.number.map(|number| number.to_string()).unwrap_or_default(),
         title: subject(issue, &proof.entries, &newsletter.name),
         tone,
         state,
-        saved,
+        saved: format!("Saved {}", at.strftime("%a %-d %b, %H:%M")),
         subject_else: subject(&Issue { subject: String::new(), ..issue.clone() }, &proof.entries, &newsletter.name),
         subject_length: draft.subject.chars().count(),
         preheader_else: preheader(&Issue { preheader: String::new(), ..issue.clone() }, &proof.entries),
@@ -274,6 +274,77 @@ async fn composer_page(app: &Shared, desk: DeskPage, id: i64, looking: Looking, 
         looking,
         sizes,
         checks,
+    };
+    render(&page).map_err(IntoResponse::into_response)
+}
+
+#[derive(Template)]
+#[template(path = "digest/pages/desk_frozen.html")]
+struct FrozenPage {
+    desk: DeskPage,
+    id: i64,
+    newsletter: String,
+    number: String,
+    title: String,
+    tone: &'static str,
+    state: &'static str,
+    saved: String,
+    public: bool,
+    archive: String,
+    preheader: String,
+    introduction: String,
+    sections: Vec<(String, Vec<Kept>)>,
+    /// Query, name and size of each.
+    editions: Vec<(String, String, usize)>,
+    lang: &'static str,
+}
+
+/// An issue whose content no longer changes, or a draft that was given up.
+async fn frozen_page(app: &Shared, desk: DeskPage, proof: &Proof) -> Result<Response, Response> {
+    let (issue, newsletter) = (&proof.issue, &proof.newsletter);
+    let kept = store::kept_entries(&app.db, issue.id).await.map_err(|error| Problem::from(error).into_response())?;
+    let mut sections: Vec<(String, Vec<Kept>)> = Vec::new();
+    for entry in kept {
+        match sections.last_mut() {
+            Some((name, inside)) if *name == entry.section => inside.push(entry),
+            _ => sections.push((entry.section.clone(), vec![entry])),
+        }
+    }
+    let edition = |rendered: &RenderedEdition| {
+        let name = match rendered.edition {
+            Edition::Full => "Full text",
+            Edition::Links => "Headlines and links",
+            Edition::Plain => "Plain text",
+        };
+        let query = Looking {
+            edition: rendered.edition.as_str().to_owned(),
+            lang: rendered.language.as_str().to_owned(),
+            asks: if rendered.with_ask { String::new() } else { "no".to_owned() },
+            ..Looking::default()
+        };
+        let ask = if rendered.with_ask { "with" } else { "without" };
+        (query.query(), format!("{name}, {}, {ask} the ask", rendered.language.own_name()), rendered.size().div_ceil(1000))
+    };
+    let (tone, state) = state_words(issue.state);
+    let at = issue.frozen_at.unwrap_or(issue.changed_at).to_jiff().to_zoned_datetime(newsletter.zone());
+    // A draft that was given up never got the number that its proof would carry.
+    let number = issue.number.filter(|_| issue.frozen_at.is_some()).map(|number| number.to_string()).unwrap_or_default();
+    let page = FrozenPage {
+        id: issue.id,
+        newsletter: newsletter.name.clone(),
+        title: subject(issue, &proof.entries, &newsletter.name),
+        tone,
+        state,
+        saved: at.strftime(if issue.frozen_at.is_some() { "Frozen %a %-d %b %Y, %H:%M" } else { "Changed %a %-d %b %Y, %H:%M" }).to_string(),
+        public: issue.state.is_public(),
+        archive: format!("/newsletters/{}/issues/{number}", newsletter.slug),
+        preheader: preheader(issue, &proof.entries),
+        introduction: markup::page(&body::from_markdown(&issue.introduction, &format!("{}/", app.config.base_url))),
+        sections,
+        editions: proof.frozen().iter().map(edition).collect(),
+        lang: newsletter.language.as_str(),
+        number,
+        desk,
     };
     render(&page).map_err(IntoResponse::into_response)
 }
@@ -328,7 +399,7 @@ async fn edit(
         Saved::Conflict(_) | Saved::Frozen(_) => return conflict(&app, &desk, id, &edit, draft, saved).await,
     };
     if wants_json(&headers) {
-        return Ok(Json(serde_json::json!({ "seen": at.millis().to_string(), "saved": said_saved(&app, id, at).await })).into_response());
+        return Ok(Json(serde_json::json!({ "seen": at.millis().to_string(), "ask_after": draft.ask_after, "saved": said_saved(&app, id, at).await })).into_response());
     }
     let url_error = match edit.url.trim() {
         "" => None,

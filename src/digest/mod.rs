@@ -209,8 +209,17 @@ pub fn preheader(issue: &Issue, entries: &[Entry]) -> String {
     }
     let entries = arranged(entries.to_vec());
     let skip = usize::from(squeezed(&issue.subject).is_empty());
-    let headlines: Vec<String> = entries.iter().skip(skip).take(3).map(|entry| squeezed(entry.headline())).collect();
-    shortened(&headlines.join(" · "), 140)
+    let mut line = String::new();
+    for headline in entries.iter().skip(skip).map(|entry| squeezed(entry.headline())) {
+        if line.is_empty() {
+            line = shortened(&headline, 140);
+        } else if line.chars().count() + headline.chars().count() <= 140 {
+            line = format!("{line} · {headline}");
+        } else {
+            break;
+        }
+    }
+    line
 }
 
 /// Text on one line: control characters and runs of white space become one space each.

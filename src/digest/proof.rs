@@ -96,6 +96,11 @@ impl Proof {
         Ok(self.edition(edition, language, with_ask)?.with_links(&page, &format!("{}/preferences", self.base_url)))
     }
 
+    /// What was frozen; nothing before that.
+    pub fn frozen(&self) -> &[RenderedEdition] {
+        &self.frozen
+    }
+
     fn press(&self) -> Press<'_> {
         Press { newsroom: &self.newsroom, newsletter: &self.newsletter, base_url: &self.base_url, at: self.at }
     }

@@ -215,6 +215,8 @@ struct Sheet {
     sans: &'static str,
     introduction: Both,
     parts: Vec<Part>,
+    /// Whether every article is here in full.
+    whole: bool,
     ask: Option<Ask>,
     ask_first: bool,
     unsubscribe: &'static str,
@@ -231,7 +233,6 @@ struct Part {
     heading_text: String,
     entries: Vec<Row>,
     ask: bool,
-    last: bool,
 }
 
 struct Row {
@@ -283,7 +284,6 @@ impl Sheet {
                 heading_text: text::underlined(&scrubbed(&name.to_uppercase()), '-'),
                 name: scrubbed(&name),
                 ask: ask_after == Some(nth as i64 + 1),
-                last: nth as i64 + 1 == count,
                 entries: inside
                     .iter()
                     .map(|entry| {
@@ -293,7 +293,7 @@ impl Sheet {
                     .collect(),
             }
         });
-        let parts = parts.collect();
+        let parts: Vec<Part> = parts.collect();
         let preferences_page = format!("{base}/preferences");
         Sheet {
             lang: words.lang(),
@@ -303,7 +303,7 @@ impl Sheet {
             newsletter: newsletter.name.clone(),
             folio: number.as_ref().map_or(short_date.clone(), |number| format!("{number}, {short_date}")),
             number,
-            date: words.date(press.at, &zone),
+            date: begun(&words.date(press.at, &zone)),
             web: issue.number.map(|number| format!("{base}/newsletters/{}/issues/{number}", newsletter.slug)),
             title_text: text::underlined(&subject, '='),
             preheader: scrubbed(&super::preheader(issue, entries)),
@@ -313,6 +313,7 @@ impl Sheet {
             introduction: introduction(&issue.introduction, base, &preferences_page, &accent),
             ask: ask_after.map(|_| frame.ask(press)),
             ask_first: ask_after == Some(0),
+            whole: parts.iter().flat_map(|part| &part.entries).all(|entry| entry.has_body),
             parts,
             unsubscribe: UNSUBSCRIBE_MARK,
             preferences: PREFERENCES_MARK,
@@ -478,6 +479,12 @@ pub fn day_month(words: &Words, at: Moment, zone: &jiff::tz::TimeZone, year: boo
         key,
         &[("day", date.day().to_string().into()), ("month", month.into()), ("year", date.year().to_string().into())],
     )
+}
+
+/// A text that begins a line: with a capital.
+pub fn begun(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// "M. Orlova, 13 October", or what of it is known.

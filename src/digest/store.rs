@@ -276,15 +276,16 @@ pub async fn tested(tx: &mut Tx, now: Moment, id: i64) -> db::Result<()> {
     Ok(())
 }
 
-/// Which articles an earlier issue of the newsletter has sent: article to number, the latest.
-pub async fn sent_in(db: &Db, newsletter: &str) -> db::Result<HashMap<i64, i64>> {
+/// Which articles another issue of the newsletter has sent: article to number, the latest.
+pub async fn sent_in(db: &Db, newsletter: &str, but: i64) -> db::Result<HashMap<i64, i64>> {
     let rows: Vec<(i64, i64)> = db
         .read(
             "SELECT e.article_id, MAX(i.number) FROM issue_entries e JOIN issues i ON i.id = e.issue_id
-             WHERE i.newsletter = $1 AND i.number IS NOT NULL AND i.state IN ('sending', 'paused', 'sent')
+             WHERE i.newsletter = $1 AND i.id <> $2 AND i.number IS NOT NULL AND i.state IN ('sending', 'paused', 'sent')
              GROUP BY e.article_id",
         )
         .bind(newsletter.to_owned())
+        .bind(but)
         .all()
         .await?;
     Ok(rows.into_iter().collect())
@@ -432,6 +433,15 @@ fn kept(entries: &[Entry]) -> Vec<Kept> {
         language: entry.piece.language.clone(),
     };
     entries.iter().map(keep).collect()
+}
+
+/// What the archive keeps of an issue's entries; of a draft that was given up, what was in it.
+pub async fn kept_entries(db: &Db, id: i64) -> db::Result<Vec<Kept>> {
+    let row: Option<(Option<String>,)> = db.read("SELECT page FROM issues WHERE id = $1").bind(id).optional().await?;
+    match row.and_then(|(page,)| page).and_then(|page| serde_json::from_str(&page).ok()) {
+        Some(kept) => Ok(kept),
+        None => Ok(kept(&entries(db, id).await?)),
+    }
 }
 
 /// A frozen edition and the hash it was stored with.

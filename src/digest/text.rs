@@ -66,11 +66,7 @@ fn written_blocks(blocks: &[Block], width: usize, links: &mut Vec<String>) -> Ve
             lines.push(String::new());
         }
         match block {
-            Block::Paragraph(line) => lines.extend(wrap(&marked(line, links), width)),
-            Block::Heading(line) => {
-                lines.push(String::new());
-                lines.extend(wrap(&marked(line, links), width));
-            }
+            Block::Paragraph(line) | Block::Heading(line) => lines.extend(wrap(&marked(line, links), width)),
             Block::Caption(line) => lines.extend(wrap(&format!("[{}]", marked(line, links)), width)),
             Block::Quote(inner) => {
                 let inner = written_blocks(inner, width.saturating_sub(2).max(20), links);

@@ -74,7 +74,7 @@ impl Card {
             every,
             at: match newsletter.time_zone.as_str() {
                 "UTC" => words.say1("digest-at-utc", "time", &time),
-                _ => words.say_with("digest-at-place", &[("time", time.into()), ("place", place.into())]),
+                _ => words.say_with("digest-at-place", &[("time", time.into()), ("place", place.into()), ("zone", newsletter.time_zone.as_str().into())]),
             },
         }
     }
@@ -150,7 +150,7 @@ impl Sheet {
             label: words.say1("digest-number", "number", &issue.number.to_string()),
             path: format!("/newsletters/{}/issues/{}", newsletter.slug, issue.number),
             subject: issue.subject.clone(),
-            date: words.date(issue.at, &zone),
+            date: render::begun(&words.date(issue.at, &zone)),
             iso: iso_day(issue.at, &zone),
             introduction: markup::page(&body::from_markdown(&issue.introduction, &format!("{}/", app.config.base_url))),
             ask_first: ask_after == Some(0),
@@ -233,7 +233,7 @@ async fn home(State(app): State<Shared>, page: Page) -> Result<Response, Problem
     let latest = store::latest(&app.db, &first.slug).await?;
     let now = app.clock.now();
     crate::web::render(&HomePage {
-        today: page.words.date(now, &first.zone()),
+        today: render::begun(&page.words.date(now, &first.zone())),
         today_iso: iso_day(now, &first.zone()),
         hero: Card::new(&page, first),
         cards: newsroom.newsletters.iter().map(|newsletter| Card::new(&page, newsletter)).collect(),
@@ -406,7 +406,10 @@ async fn archive(
         );
         let shown = Line {
             label: page.words.say1("digest-number", "number", &line.number.to_string()),
-            day: render::day_month(&page.words, line.frozen_at, &zone, false),
+            day: page.words.say_with(
+                "digest-day-short",
+                &[("day", date.day().to_string().into()), ("month", i64::from(date.month()).into())],
+            ),
             iso: iso_day(line.frozen_at, &zone),
             path: format!("/newsletters/{slug}/issues/{}", line.number),
             subject: line.subject.clone(),

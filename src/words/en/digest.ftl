@@ -2,6 +2,20 @@
 digest-number = No. { $number }
 digest-day-month = { $day } { $month }
 digest-day-month-year = { $day } { $month } { $year }
+digest-day-short = { $day } { $month ->
+    [1] Jan
+    [2] Feb
+    [3] Mar
+    [4] Apr
+    [5] May
+    [6] Jun
+    [7] Jul
+    [8] Aug
+    [9] Sep
+    [10] Oct
+    [11] Nov
+   *[12] Dec
+    }
 digest-month-year = { $month ->
     [1] January
     [2] February
@@ -24,8 +38,8 @@ digest-section-photos = Photos
 digest-byline = { $author }, { $date }
 digest-read-on-web = Read it on the web
 digest-on-web = On the web
-digest-in-this-mail = In this mail:
-digest-whole-here = The whole text is here; nothing has to be opened.
+digest-in-this-mail = In this mail.
+digest-whole-here = The whole text is here: nothing has to be opened.
 digest-same-on-site = The same on our site
 digest-read-on-site = Read it on our site
 digest-links-of = Links in this text:

@@ -2,6 +2,20 @@
 digest-number = № { $number }
 digest-day-month = { $day } { $month }
 digest-day-month-year = { $day } { $month } { $year }
+digest-day-short = { $day } { $month ->
+    [1] янв.
+    [2] февр.
+    [3] марта
+    [4] апр.
+    [5] мая
+    [6] июня
+    [7] июля
+    [8] авг.
+    [9] сент.
+    [10] окт.
+    [11] нояб.
+   *[12] дек.
+    }
 digest-month-year = { $month ->
     [1] Январь
     [2] Февраль
@@ -24,7 +38,7 @@ digest-section-photos = Фотографии
 digest-byline = { $author }, { $date }
 digest-read-on-web = Открыть на сайте
 digest-on-web = На сайте
-digest-in-this-mail = В этом письме:
+digest-in-this-mail = В этом письме.
 digest-whole-here = Здесь весь текст: ничего открывать не нужно.
 digest-same-on-site = То же на нашем сайте
 digest-read-on-site = Читать на нашем сайте
@@ -70,7 +84,7 @@ digest-home-in = В выпуске № { $number }
 digest-home-read = Прочитать выпуск целиком
 digest-home-all = Все рассылки
 digest-one-mail = Одно письмо: { $every }
-digest-at-place = В { $time }, часовой пояс: { $place }. Отписаться можно одним нажатием, а на время поездки — сделать паузу.
+digest-at-place = В { $time }, часовой пояс { $zone }. Отписаться можно одним нажатием, а на время поездки — сделать паузу.
 digest-at-utc = В { $time } по Гринвичу (UTC). Отписаться можно одним нажатием, а на время поездки — сделать паузу.
 digest-blocked = Читается и там, где сайт заблокирован
 digest-blocked-text = Выберите полный текст, и все статьи будут в самом письме. Ничего открывать не нужно.
