@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db};
+use crate::digest;
 use crate::keys::{Drawer, KeyError, Keys};
 use crate::mail::{Mailer, outbox};
 use crate::newsroom::Newsroom;
@@ -138,7 +139,11 @@ async fn check_key(db: &Db, keys: &Keys) -> Result<(), StartError> {
 
 /// Every route of every room, with what holds for all of them around.
 pub fn routes(app: &Shared) -> Router {
-    let rooms = Router::new().merge(subscribers::web::routes()).merge(staff::routes()).merge(mail::web::routes());
+    let rooms = Router::new()
+        .merge(subscribers::web::routes())
+        .merge(digest::web::routes())
+        .merge(staff::routes())
+        .merge(mail::web::routes());
     web::around(rooms, app)
 }
 

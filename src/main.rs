@@ -31,6 +31,12 @@ enum Command {
     Work,
     /// Brings the database up to date.
     Migrate,
+    /// Issues: putting them together, testing and sending them.
+    Issue {
+        /// What to do.
+        #[command(subcommand)]
+        command: Issue,
+    },
     /// Who works here.
     Staff {
         /// What to do.
@@ -43,6 +49,13 @@ enum Command {
         #[command(subcommand)]
         command: friday::subscribers::cli::Command,
     },
+}
+
+/// What can be done with an issue, by the room that does it.
+#[derive(Subcommand)]
+enum Issue {
+    #[command(flatten)]
+    Digest(friday::digest::cli::Command),
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -70,6 +83,9 @@ async fn run(line: Line) -> Result<(), Failure> {
             open(Config { migrate: true, ..config }).await?;
             println!("The database is up to date.");
             Ok(())
+        }
+        Command::Issue { command: Issue::Digest(command) } => {
+            friday::digest::cli::run(&open(config).await?, command).await
         }
         Command::Staff { command } => Ok(friday::staff::cli::run(&open(config).await?, command).await?),
         Command::Subscribers { command } => friday::subscribers::cli::run(&open(config).await?, command).await,
