@@ -3,13 +3,12 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db};
-use crate::digest;
 use crate::keys::{Drawer, KeyError, Keys};
 use crate::mail::{Mailer, outbox};
 use crate::newsroom::Newsroom;
 use crate::web::{self, Limits};
 use crate::worker::{self, Bells, Task};
-use crate::{mail, staff, subscribers};
+use crate::{articles, delivery, digest, mail, staff, subscribers};
 use axum::Router;
 use secrecy::ExposeSecret;
 use std::net::SocketAddr;
@@ -141,7 +140,9 @@ async fn check_key(db: &Db, keys: &Keys) -> Result<(), StartError> {
 pub fn routes(app: &Shared) -> Router {
     let rooms = Router::new()
         .merge(subscribers::web::routes())
+        .merge(articles::desk::routes())
         .merge(digest::web::routes())
+        .merge(delivery::desk::routes())
         .merge(staff::routes())
         .merge(mail::web::routes());
     web::around(rooms, app)
@@ -159,6 +160,8 @@ pub fn tasks() -> Vec<Task<Shared>> {
         }),
     ];
     tasks.extend(subscribers::task::tasks());
+    tasks.extend(articles::task::tasks());
+    tasks.extend(delivery::task::tasks());
     tasks.extend(staff::task::tasks());
     tasks
 }
@@ -182,7 +185,10 @@ pub async fn run(app: Shared, duties: Duties) -> Result<(), StartError> {
     let work = async {
         match duties.work {
             true => worker::run(tasks(), app.clone(), &app.bells, app.stop.clone()).await,
-            false => Ok(app.stop.cancelled().await),
+            false => {
+                app.stop.cancelled().await;
+                Ok(())
+            }
         }
     };
     let (served, worked) = tokio::join!(serve(&app, listener), work);

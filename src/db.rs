@@ -57,10 +57,7 @@ impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, 
 
 /// A new id for a row: random, positive, so that it tells neither an order nor a number of readers.
 pub fn new_id() -> i64 {
-    let mut bytes = [0; 8];
-    // OK because a system without randomness must not go on: every key and token would be guessable.
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    (i64::from_le_bytes(bytes) & i64::MAX).max(1)
+    (i64::from_le_bytes(crate::keys::random()) & i64::MAX).max(1)
 }
 
 impl Db {

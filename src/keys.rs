@@ -301,6 +301,7 @@ impl std::fmt::Debug for Keys {
 }
 
 /// `N` random octets from the system.
+#[expect(clippy::disallowed_methods, reason = "the one place that asks for randomness")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // OK because a system without randomness must not go on: every key and token would be guessable.

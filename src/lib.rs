@@ -3,7 +3,7 @@
 //! The house is built by feature, with the same file names inside every room: the folder tells what, the file name
 //! tells which layer. `ARCHITECTURE.md` has the table of who may know whom; `tests/rooms.rs` holds the code to it.
 //!
-//! Begin with [`subscribers`] (who reads), then [`digest`] (what is sent) and `delivery` (how it goes out, with the
+//! Begin with [`subscribers`] (who reads), then [`digest`] (what is sent) and [`delivery`] (how it goes out, with the
 //! guarantee at its head). `support` is who gives. [`app`] puts them together.
 
 pub mod address;
@@ -12,6 +12,7 @@ pub mod articles;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod delivery;
 pub mod demo;
 pub mod digest;
 pub mod keys;

@@ -31,11 +31,23 @@ enum Command {
     Work,
     /// Brings the database up to date.
     Migrate,
-    /// Issues: putting them together, testing and sending them.
+    /// Where articles come from.
+    Feeds {
+        /// What to do.
+        #[command(subcommand)]
+        command: friday::articles::cli::Command,
+    },
+    /// An issue: put it together, try it, send it.
     Issue {
         /// What to do.
         #[command(subcommand)]
         command: Issue,
+    },
+    /// Friday for an afternoon.
+    Demo {
+        /// What to do.
+        #[command(subcommand)]
+        command: friday::demo::cli::Command,
     },
     /// Who works here.
     Staff {
@@ -51,11 +63,15 @@ enum Command {
     },
 }
 
-/// What can be done with an issue, by the room that does it.
+/// An issue is put together by one room and sent by another.
 #[derive(Subcommand)]
 enum Issue {
+    /// Putting it together.
     #[command(flatten)]
-    Digest(friday::digest::cli::Command),
+    Write(friday::digest::cli::Command),
+    /// Sending it.
+    #[command(flatten)]
+    Send(friday::delivery::cli::Command),
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -84,9 +100,14 @@ async fn run(line: Line) -> Result<(), Failure> {
             println!("The database is up to date.");
             Ok(())
         }
-        Command::Issue { command: Issue::Digest(command) } => {
+        Command::Feeds { command } => Ok(friday::articles::cli::run(&open(config).await?, command).await?),
+        Command::Issue { command: Issue::Write(command) } => {
             friday::digest::cli::run(&open(config).await?, command).await
         }
+        Command::Issue { command: Issue::Send(command) } => {
+            friday::delivery::cli::run(&open(config).await?, command).await
+        }
+        Command::Demo { command: friday::demo::cli::Command::Stripe(stripe) } => Ok(stripe.run().await?),
         Command::Staff { command } => Ok(friday::staff::cli::run(&open(config).await?, command).await?),
         Command::Subscribers { command } => friday::subscribers::cli::run(&open(config).await?, command).await,
     }

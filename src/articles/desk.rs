@@ -186,7 +186,8 @@ async fn add_feed(State(app): State<Shared>, desk: Desk, Form(new): Form<NewFeed
     let tried = match &url {
         Some(url) => task::try_feed(&app, url).await,
         None => {
-            return trial_failed(&app, &desk, new, "An address begins with https:// or http://.".to_owned(), None).await;
+            return trial_failed(&app, &desk, new, "An address begins with https:// or http://.".to_owned(), None)
+                .await;
         }
     };
     match tried {

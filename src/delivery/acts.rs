@@ -184,7 +184,8 @@ pub async fn start(app: &Shared, by: Actor, id: i64) -> Result<(), ActError> {
     let mut tx = app.db.begin().await?;
     let frozen = digest::store::freeze(&mut tx, now, id, &newsroom, &app.config.base_url).await?;
     store::begin(&mut tx, id, &newsletter.slug, newsletter.language.as_str(), now).await?;
-    progress::note(&mut tx, id, now, &format!("No. {} frozen, {} editions", frozen.number, frozen.editions.len())).await?;
+    progress::note(&mut tx, id, now, &format!("No. {} frozen, {} editions", frozen.number, frozen.editions.len()))
+        .await?;
     staff::store::record(&mut tx, by, now, "issue.start", &format!("issue {id}")).await?;
     tx.commit().await?;
     app.wake(task::CLOCK);
@@ -193,12 +194,21 @@ pub async fn start(app: &Shared, by: Actor, id: i64) -> Result<(), ActError> {
 
 /// Stops the sending. Each connection finishes the mail in hand and begins no other.
 pub async fn pause(app: &Shared, by: Actor, id: i64) -> Result<(), ActError> {
-    step(app, by, id, (State::Sending, State::Paused), ("issue.pause", "Paused"), "only what is going out can be paused").await
+    step(
+        app,
+        by,
+        id,
+        (State::Sending, State::Paused),
+        ("issue.pause", "Paused"),
+        "only what is going out can be paused",
+    )
+    .await
 }
 
 /// Goes on after a pause.
 pub async fn resume(app: &Shared, by: Actor, id: i64) -> Result<(), ActError> {
-    step(app, by, id, (State::Paused, State::Sending), ("issue.resume", "Going on"), "only what is paused can go on").await
+    step(app, by, id, (State::Paused, State::Sending), ("issue.resume", "Going on"), "only what is paused can go on")
+        .await
 }
 
 async fn step(

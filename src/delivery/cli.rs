@@ -1,8 +1,8 @@
 //! `friday issue schedule`, `send`, `status`, `pause`, `resume`, `cancel`, `failed` and `retry`: what the delivery page does,
 //! for scripts. The mails themselves go out through the running service; these commands tell it what to do.
 
-use super::outcome::reason;
 use super::acts;
+use super::outcome::reason;
 use super::store::{self, Run, progress};
 use crate::app::Shared;
 use crate::digest::{Issue, State};
@@ -99,7 +99,9 @@ pub async fn run(app: &Shared, command: Command) -> Result<(), Failure> {
             _ => println!("Issue {id} is cancelled: nobody else gets it."),
         },
         Command::Failed { id, json } => failed(app, id, json).await?,
-        Command::Retry { id } => println!("{} readers of issue {id} are tried again.", acts::retry(app, Actor::Cli, id).await?),
+        Command::Retry { id } => {
+            println!("{} readers of issue {id} are tried again.", acts::retry(app, Actor::Cli, id).await?)
+        }
     }
     Ok(())
 }
@@ -187,7 +189,10 @@ async fn as_json(app: &Shared, issue: &Issue, run: Option<&Run>) -> Result<serde
 /// Shows how it goes until nobody waits for a first try: a bar on a terminal, a line every few seconds elsewhere.
 async fn follow(app: &Shared, id: i64) -> Result<(), Failure> {
     let terminal = std::io::stderr().is_terminal();
-    let bar = ProgressBar::with_draw_target(Some(0), if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() });
+    let bar = ProgressBar::with_draw_target(
+        Some(0),
+        if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+    );
     // OK because the template is a constant, tried in the test below.
     bar.set_style(ProgressStyle::with_template(BAR).expect("a template"));
     let mut last = String::new();

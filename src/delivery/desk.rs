@@ -1,8 +1,8 @@
 //! The delivery page: test, schedule, send; pause, go on, cancel, try again; and how it goes, live.
 
 use super::acts::{self, ActError, WINDOW};
-use super::view::{Seen, Stage, View, number, view};
 use super::store::progress;
+use super::view::{Seen, Stage, View, number, view};
 use crate::address::Address;
 use crate::app::Shared;
 use crate::digest;
@@ -129,7 +129,12 @@ struct Said {
     n: i64,
 }
 
-async fn show(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>, Query(said): Query<Said>) -> Result<Response, Problem> {
+async fn show(
+    desk: Desk,
+    State(app): State<Shared>,
+    Path(id): Path<i64>,
+    Query(said): Query<Said>,
+) -> Result<Response, Problem> {
     desk.require(Role::Editor)?;
     let frame = DeskPage::new(&desk, "delivery");
     let frame = match said.said.as_str() {
@@ -151,7 +156,13 @@ async fn page(app: &Shared, desk: &Desk, frame: DeskPage, id: i64, typed: Typed)
 }
 
 /// Back to the page when it was done; the page with the reason when not.
-async fn answer(app: &Shared, desk: &Desk, id: i64, done: Result<String, ActError>, typed: Typed) -> Result<Response, Problem> {
+async fn answer(
+    app: &Shared,
+    desk: &Desk,
+    id: i64,
+    done: Result<String, ActError>,
+    typed: Typed,
+) -> Result<Response, Problem> {
     match done {
         Ok(said) => Ok(Redirect::to(&format!("{}{said}", page_of(id))).into_response()),
         Err(ActError::NoIssue(_)) => Err(Problem::NotFound),
@@ -160,7 +171,8 @@ async fn answer(app: &Shared, desk: &Desk, id: i64, done: Result<String, ActErro
             if let Some(first) = text.get_mut(..1) {
                 first.make_ascii_uppercase();
             }
-            let mut response = page(app, desk, DeskPage::new(desk, "delivery").bad(format!("{text}.")), id, typed).await?;
+            let mut response =
+                page(app, desk, DeskPage::new(desk, "delivery").bad(format!("{text}.")), id, typed).await?;
             *response.status_mut() = match error {
                 ActError::State { .. } | ActError::Freeze(_) => StatusCode::CONFLICT,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -177,7 +189,12 @@ struct TestForm {
     to: String,
 }
 
-async fn test(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>, Form(form): Form<TestForm>) -> Result<Response, Problem> {
+async fn test(
+    desk: Desk,
+    State(app): State<Shared>,
+    Path(id): Path<i64>,
+    Form(form): Form<TestForm>,
+) -> Result<Response, Problem> {
     desk.require(Role::Editor)?;
     let mut to = Vec::new();
     let mut wrong = None;
@@ -246,15 +263,23 @@ struct SendForm {
     readers: String,
 }
 
-async fn send(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>, Form(form): Form<SendForm>) -> Result<Response, Problem> {
+async fn send(
+    desk: Desk,
+    State(app): State<Shared>,
+    Path(id): Path<i64>,
+    Form(form): Form<SendForm>,
+) -> Result<Response, Problem> {
     desk.require(Role::Publisher)?;
     // "12,408", "12 408" and "12408" are the same number.
-    let digits: String = form.readers.chars().filter(|c| !matches!(c, ',' | '.' | ' ' | '\u{a0}' | '\u{202f}')).collect();
+    let digits: String =
+        form.readers.chars().filter(|c| !matches!(c, ',' | '.' | ' ' | '\u{a0}' | '\u{202f}')).collect();
     let done = match digits.parse() {
         Ok(typed) => acts::send(&app, Actor::from(&desk), id, Some(typed), WINDOW).await.map(|_| String::new()),
         Err(_) => {
-            let frame = DeskPage::new(&desk, "delivery").bad("Type the number of readers to send the issue: nothing was sent.");
-            let mut response = page(&app, &desk, frame, id, Typed { readers: form.readers, ..Typed::default() }).await?;
+            let frame =
+                DeskPage::new(&desk, "delivery").bad("Type the number of readers to send the issue: nothing was sent.");
+            let mut response =
+                page(&app, &desk, frame, id, Typed { readers: form.readers, ..Typed::default() }).await?;
             *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             return Ok(response);
         }

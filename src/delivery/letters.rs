@@ -64,7 +64,8 @@ impl Hand {
     /// For an issue of a newsletter, as the settings are now.
     pub fn new(app: &Shared, issue: i64, newsletter: &str) -> Result<Hand, LetterError> {
         let newsroom = app.newsroom();
-        let settings = newsroom.newsletter(newsletter).ok_or_else(|| LetterError::NoNewsletter(newsletter.to_owned()))?;
+        let settings =
+            newsroom.newsletter(newsletter).ok_or_else(|| LetterError::NoNewsletter(newsletter.to_owned()))?;
         let sender = Sender::parse(&newsroom.sender(Some(settings), app.config.host()))?;
         let discreet = settings.discreet_name.as_deref().map_or_else(|| sender.clone(), |name| sender.named(name));
         Ok(Hand { issue, newsletter: newsletter.to_owned(), list_name: settings.name.clone(), sender, discreet })
@@ -72,12 +73,21 @@ impl Hand {
 
     /// A letter of an edition.
     pub fn letter(&self, subject: &str, body: Arc<Body>, discreet: bool) -> Letter {
-        let (sender, name) = if discreet { (&self.discreet, None) } else { (&self.sender, Some(self.list_name.as_str())) };
+        let (sender, name) =
+            if discreet { (&self.discreet, None) } else { (&self.sender, Some(self.list_name.as_str())) };
         Letter::new(sender, subject, (&self.newsletter, name), body)
     }
 
     /// Writes a reader's mail into `out`; its envelope.
-    pub fn address(&self, app: &Shared, letter: &Letter, reader: i64, to: &Address, at: Moment, out: &mut Vec<u8>) -> Envelope {
+    pub fn address(
+        &self,
+        app: &Shared,
+        letter: &Letter,
+        reader: i64,
+        to: &Address,
+        at: Moment,
+        out: &mut Vec<u8>,
+    ) -> Envelope {
         let (domain, base, keys) = (self.sender.domain(), &app.config.base_url, &app.keys);
         let short = |purpose| keys.short_token(purpose, &who(self.issue, reader));
         let id = BASE32_NOPAD.encode(&keys.mark("digest-message-id", &who(self.issue, reader))[..16]).to_lowercase();
@@ -137,7 +147,9 @@ impl Letters {
     pub fn get(&self, edition: &str, language: &str, with_ask: bool, discreet: bool) -> &Letter {
         let distance = |made: &&Made| {
             let apart = |same: bool, weight: u8| if same { 0 } else { weight };
-            apart(made.with_ask == with_ask, 4) + apart(made.edition.as_str() == edition, 2) + apart(made.language.as_str() == language, 1)
+            apart(made.with_ask == with_ask, 4)
+                + apart(made.edition.as_str() == edition, 2)
+                + apart(made.language.as_str() == language, 1)
         };
         // OK because `make` refuses an empty list.
         let made = self.made.iter().min_by_key(distance).expect("a letter");

@@ -45,11 +45,14 @@ pub struct Marks {
 impl Body {
     /// Encodes an edition: its text, and its HTML where it has one.
     pub fn new(text: &str, html: Option<&str>, marks: Marks) -> Body {
-        let mut body = Body { bytes: Vec::with_capacity(2 * (text.len() + html.map_or(0, str::len))), cuts: Vec::new() };
+        let mut body =
+            Body { bytes: Vec::with_capacity(2 * (text.len() + html.map_or(0, str::len))), cuts: Vec::new() };
         match html {
             None => body.part("plain", text, marks),
             Some(html) => {
-                body.push(&format!("Content-Type: multipart/alternative;\r\n boundary=\"{BOUNDARY}\"\r\n\r\n--{BOUNDARY}\r\n"));
+                body.push(&format!(
+                    "Content-Type: multipart/alternative;\r\n boundary=\"{BOUNDARY}\"\r\n\r\n--{BOUNDARY}\r\n"
+                ));
                 body.part("plain", text, marks);
                 body.push(&format!("--{BOUNDARY}\r\n"));
                 body.part("html", html, marks);
@@ -242,7 +245,9 @@ mod tests {
         // Marks at the beginning, the end, side by side, at every column of a line, after spaces and before line ends.
         for column in 0..160 {
             let pad = "ё =x. ".chars().cycle().take(column).collect::<String>();
-            let text = format!("UNSUBSCRIBE-MARK{pad}UNSUBSCRIBE-MARK PREFERENCES-MARKUNSUBSCRIBE-MARK \r\n.\nFrom x\nPREFERENCES-MARK");
+            let text = format!(
+                "UNSUBSCRIBE-MARK{pad}UNSUBSCRIBE-MARK PREFERENCES-MARKUNSUBSCRIBE-MARK \r\n.\nFrom x\nPREFERENCES-MARK"
+            );
             let html = format!("<p>{pad}<a href=\"UNSUBSCRIBE-MARK\">x</a>{pad}\t\n</p>");
             let mail = write("S", "A <a@example.org>", None, &text, Some(&html), &link);
             lines_are_short_ascii(&mail);
@@ -259,7 +264,14 @@ mod tests {
 
     #[test]
     fn the_header_has_what_the_contract_says_once() {
-        let mail = write("No. 42", "The Times <d@example.org>", Some("The Friday digest"), "x", Some("<p>x"), "https://f.example/u/1");
+        let mail = write(
+            "No. 42",
+            "The Times <d@example.org>",
+            Some("The Friday digest"),
+            "x",
+            Some("<p>x"),
+            "https://f.example/u/1",
+        );
         let (head, parts) = read(&mail);
         assert_eq!(parts.len(), 2);
         for field in [
@@ -283,7 +295,14 @@ mod tests {
     #[test]
     fn names_and_subjects_in_any_script_are_encoded_and_inject_nothing() {
         let subject = format!("Пятничный дайджест\r\nBcc: x@example.org {}", "№ 42 ".repeat(30));
-        let mail = write(&subject, "\"Газета, ежедневная\" <d@почта.рф>", Some("Дайджест; \"пятница\""), "x", None, "https://f.example/u/1");
+        let mail = write(
+            &subject,
+            "\"Газета, ежедневная\" <d@почта.рф>",
+            Some("Дайджест; \"пятница\""),
+            "x",
+            None,
+            "https://f.example/u/1",
+        );
         lines_are_short_ascii(&mail);
         let (head, _) = read(&mail);
         assert!(!head.contains("\r\nBcc"));

@@ -148,7 +148,6 @@ pub fn reason(code: &str) -> &'static str {
     }
 }
 
-
 /// How a reader's earlier tries went.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Before {
@@ -176,9 +175,7 @@ pub fn decide(answer: Result<Reply, SendError>, before: Before, now: Moment, ran
             Some(pause) => Outcome::Dropped { next_at: now + pause },
             None => Outcome::Failed { code: None, trouble: trouble::DROPPED.to_owned(), gone: false },
         },
-        Err(SendError::Uncertain) => {
-            Outcome::Uncertain { next_at: (!before.uncertain).then(|| now + AFTER_UNCERTAIN) }
-        }
+        Err(SendError::Uncertain) => Outcome::Uncertain { next_at: (!before.uncertain).then(|| now + AFTER_UNCERTAIN) },
     }
 }
 

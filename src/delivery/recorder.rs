@@ -107,7 +107,9 @@ fn add_up(domains: &mut Domains, entry: &Entry) {
     let Some(domain) = &entry.domain else { return };
     let change = DomainChange::of(&entry.record);
     if !change.is_nothing() {
-        let sums = domains.entry((entry.record.issue, domain.mark)).or_insert_with(|| (domain.name.clone(), DomainChange::default()));
+        let sums = domains
+            .entry((entry.record.issue, domain.mark))
+            .or_insert_with(|| (domain.name.clone(), DomainChange::default()));
         sums.1.add(change);
     }
 }

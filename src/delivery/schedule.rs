@@ -92,7 +92,11 @@ mod tests {
         assert_eq!(fri("2026-10-23T05:59:59Z"), "2026-10-23T06:00:00Z", "a second before");
         assert_eq!(fri("2026-10-23T06:00:00Z"), "2026-10-30T07:00:00Z", "winter time, a week later");
         assert_eq!(next("Fri 08:00", "America/New_York", "2026-03-06T13:00:00Z"), "2026-03-13T12:00:00Z");
-        assert_eq!(next("Fri 09:00", "Europe/Moscow", "2026-10-23T06:00:00Z"), "2026-10-30T06:00:00Z", "no change there");
+        assert_eq!(
+            next("Fri 09:00", "Europe/Moscow", "2026-10-23T06:00:00Z"),
+            "2026-10-30T06:00:00Z",
+            "no change there"
+        );
     }
 
     #[test]
@@ -114,7 +118,9 @@ mod tests {
         let newsletter = newsletter("Fri 08:00", "Europe/Amsterdam");
         let when = |text| when(text, &newsletter, at("2026-11-24T12:00:00Z"));
         let friday = Ok(at("2026-11-27T07:00:00Z"));
-        for text in ["next", "2026-11-27T08:00", "2026-11-27 08:00", "2026-11-27T08:00:00+01:00", "2026-11-27T07:00:00Z"] {
+        for text in
+            ["next", "2026-11-27T08:00", "2026-11-27 08:00", "2026-11-27T08:00:00+01:00", "2026-11-27T07:00:00Z"]
+        {
             assert_eq!(when(text), friday, "{text}");
         }
         for text in ["", "tomorrow", "2026-11-27", "2026-02-30T08:00"] {

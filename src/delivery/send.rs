@@ -128,7 +128,8 @@ pub async fn run(app: &Shared) -> Result<bool, SendFault> {
         Err(error) => {
             tracing::warn!(%error, "the digest waits for the mail server");
             for (issue, ..) in store::sending(&app.db).await? {
-                progress::note_news(&app.db, issue, app.clock.now(), "The mail server is away; nobody is skipped").await?;
+                progress::note_news(&app.db, issue, app.clock.now(), "The mail server is away; nobody is skipped")
+                    .await?;
             }
             return Ok(false);
         }
@@ -285,8 +286,7 @@ async fn claim(
     give: &mpsc::Sender<Job>,
 ) -> db::Result<usize> {
     let now = run.app.clock.now();
-    let claimed =
-        store::claim(&run.app.db, run.lease.id, going.issue, &going.newsletter, now, run.batch()).await?;
+    let claimed = store::claim(&run.app.db, run.lease.id, going.issue, &going.newsletter, now, run.batch()).await?;
     let count = claimed.len();
     for reader in claimed {
         let job = match job(run, going, reader) {

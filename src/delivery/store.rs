@@ -119,7 +119,11 @@ pub async fn gather(db: &Db, issue: i64, now: Moment) -> db::Result<bool> {
         .one()
         .await?;
     let Some(to) = to else {
-        tx.query("UPDATE delivery_runs SET gathered_at = $2 WHERE issue_id = $1").bind(issue).bind(now).execute().await?;
+        tx.query("UPDATE delivery_runs SET gathered_at = $2 WHERE issue_id = $1")
+            .bind(issue)
+            .bind(now)
+            .execute()
+            .await?;
         tx.commit().await?;
         return Ok(false);
     };
@@ -303,7 +307,14 @@ macro_rules! claim {
 }
 
 /// Leases the next readers of an issue, with their addresses as they are now.
-pub async fn claim(db: &Db, lease: i64, issue: i64, newsletter: &str, now: Moment, most: usize) -> db::Result<Vec<Claimed>> {
+pub async fn claim(
+    db: &Db,
+    lease: i64,
+    issue: i64,
+    newsletter: &str,
+    now: Moment,
+    most: usize,
+) -> db::Result<Vec<Claimed>> {
     let sql = if db.is_postgres() { claim!(" FOR UPDATE SKIP LOCKED") } else { claim!("") };
     db.write(sql)
         .bind(lease)
@@ -347,8 +358,7 @@ pub async fn record(tx: &mut Tx, lease: i64, records: &[Record]) -> db::Result<H
         changes.entry(record.issue).or_default();
     }
     for (issue, change) in &mut changes {
-        let sent: Vec<&Record> =
-            records.iter().filter(|r| r.issue == *issue && r.outcome == Outcome::Sent).collect();
+        let sent: Vec<&Record> = records.iter().filter(|r| r.issue == *issue && r.outcome == Outcome::Sent).collect();
         for some in sent.chunks(AT_ONCE) {
             mark_sent(tx, *issue, some, change).await?;
         }
@@ -361,7 +371,8 @@ pub async fn record(tx: &mut Tx, lease: i64, records: &[Record]) -> db::Result<H
     let mut still = HashMap::new();
     for (issue, change) in changes {
         apply(tx, issue, change).await?;
-        let state: Option<(String,)> = tx.query("SELECT state FROM issues WHERE id = $1").bind(issue).optional().await?;
+        let state: Option<(String,)> =
+            tx.query("SELECT state FROM issues WHERE id = $1").bind(issue).optional().await?;
         still.insert(issue, state.is_some_and(|(state,)| state == "sending"));
     }
     Ok(still)
@@ -393,20 +404,23 @@ async fn mark_sent(tx: &mut Tx, issue: i64, records: &[&Record], change: &mut Ch
 
 /// Writes one other outcome down, unless another process has taken the row over in the meantime.
 async fn mark(tx: &mut Tx, lease: i64, record: &Record) -> db::Result<u64> {
-    let (sql, state, code, trouble, next_at): (&'static str, _, Option<i64>, Option<String>, Option<Moment>) = match &record.outcome {
-        Outcome::Later { code, trouble, next_at } => {
-            (LATER, "waiting", Some((*code).into()), Some(trouble.clone()), Some(*next_at))
-        }
-        Outcome::Dropped { next_at } => (DROPPED, "waiting", None, Some(trouble::DROPPED.to_owned()), Some(*next_at)),
-        Outcome::Uncertain { next_at } => {
-            let state = if next_at.is_some() { "waiting" } else { "failed" };
-            (UNCERTAIN, state, None, Some(trouble::UNCERTAIN.to_owned()), *next_at)
-        }
-        Outcome::Failed { code, trouble, .. } => (DONE, "failed", code.map(i64::from), Some(trouble.clone()), None),
-        Outcome::Skipped => (DONE, "skipped", None, None, None),
-        Outcome::Returned { next_at } => (RETURNED, "waiting", None, None, *next_at),
-        Outcome::Sent => return Ok(0),
-    };
+    let (sql, state, code, trouble, next_at): (&'static str, _, Option<i64>, Option<String>, Option<Moment>) =
+        match &record.outcome {
+            Outcome::Later { code, trouble, next_at } => {
+                (LATER, "waiting", Some((*code).into()), Some(trouble.clone()), Some(*next_at))
+            }
+            Outcome::Dropped { next_at } => {
+                (DROPPED, "waiting", None, Some(trouble::DROPPED.to_owned()), Some(*next_at))
+            }
+            Outcome::Uncertain { next_at } => {
+                let state = if next_at.is_some() { "waiting" } else { "failed" };
+                (UNCERTAIN, state, None, Some(trouble::UNCERTAIN.to_owned()), *next_at)
+            }
+            Outcome::Failed { code, trouble, .. } => (DONE, "failed", code.map(i64::from), Some(trouble.clone()), None),
+            Outcome::Skipped => (DONE, "skipped", None, None, None),
+            Outcome::Returned { next_at } => (RETURNED, "waiting", None, None, *next_at),
+            Outcome::Sent => return Ok(0),
+        };
     tx.query(sql)
         .bind(record.issue)
         .bind(record.reader)

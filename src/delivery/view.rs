@@ -141,9 +141,11 @@ impl Seen {
         while self.looks.len() > 1 && now.since(self.looks[0].0) > RATE_OVER {
             self.looks.pop_front();
         }
-        let rate = self.looks.front().filter(|(at, _)| now.since(*at) >= Duration::from_millis(900)).map(|(at, before)| {
-            (tried - before).max(0) as f64 / now.since(*at).as_secs_f64()
-        });
+        let rate = self
+            .looks
+            .front()
+            .filter(|(at, _)| now.since(*at) >= Duration::from_millis(900))
+            .map(|(at, before)| (tried - before).max(0) as f64 / now.since(*at).as_secs_f64());
         self.looks.push_back((now, tried));
         rate
     }
@@ -180,7 +182,10 @@ pub async fn view(app: &Shared, id: i64, may_send: bool, seen: &mut Seen) -> Res
         tone,
         word,
         since: since(run.as_ref(), &zone, now),
-        public: issue.number.filter(|_| issue.state.is_public()).map(|n| format!("/newsletters/{}/issues/{n}", newsletter.slug)),
+        public: issue
+            .number
+            .filter(|_| issue.state.is_public())
+            .map(|n| format!("/newsletters/{}/issues/{n}", newsletter.slug)),
         before,
         run: match run {
             Some(run) => Some(run_view(app, &issue, run, &zone, now, seen).await?),
@@ -228,7 +233,8 @@ async fn ready(app: &Shared, issue: &Issue, zone: &TimeZone, now: Moment, seen: 
         "links" => "links",
         _ => "plain",
     };
-    let editions: Vec<String> = by_edition.iter().map(|(edition, n)| format!("{} {}", name(edition), number(*n))).collect();
+    let editions: Vec<String> =
+        by_edition.iter().map(|(edition, n)| format!("{} {}", name(edition), number(*n))).collect();
     Ok(Ready {
         readers,
         readers_text: number(readers),
@@ -298,8 +304,16 @@ async fn figures(
         figures.push(("Rate", format!("{:.1} /s", pace.unwrap_or(0.0)), limit));
     }
     figures.push(("Accepted", number(run.sent), format!("{} of those tried", percent(run.sent, run.tried()))));
-    figures.push(("Deferred", number(run.deferred), next_try.map_or_else(|| "nobody waits for another try".to_owned(), |at| format!("next try {at}"))));
-    figures.push(("Failed", number(run.failed), if run.failed == 0 { "nobody".to_owned() } else { "by reason below".to_owned() }));
+    figures.push((
+        "Deferred",
+        number(run.deferred),
+        next_try.map_or_else(|| "nobody waits for another try".to_owned(), |at| format!("next try {at}")),
+    ));
+    figures.push((
+        "Failed",
+        number(run.failed),
+        if run.failed == 0 { "nobody".to_owned() } else { "by reason below".to_owned() },
+    ));
     figures.push(("Uncertain", number(run.uncertain), "answer lost after the last dot".to_owned()));
     if run.skipped > 0 {
         figures.push(("Left meanwhile", number(run.skipped), "or paused, and were spared it".to_owned()));
@@ -421,9 +435,13 @@ mod tests {
         assert_eq!(lasting(Duration::from_secs(90_000)), "1 d 1 h");
         assert_eq!(percent(7_912, 7_949), "99.5 %");
         assert_eq!(percent(0, 0), "100 %");
-        let count = |state: &str, trouble: &str| ReasonCount { state: state.into(), trouble: trouble.into(), readers: 1 };
+        let count =
+            |state: &str, trouble: &str| ReasonCount { state: state.into(), trouble: trouble.into(), readers: 1 };
         assert_eq!(reason_text(&count("waiting", "4.2.2")), "4.2.2 mailbox full; tried again");
-        assert_eq!(reason_text(&count("failed", "uncertain")), "The answer was lost after the last dot: they may have it");
+        assert_eq!(
+            reason_text(&count("failed", "uncertain")),
+            "The answer was lost after the last dot: they may have it"
+        );
         assert_eq!(reason_text(&count("failed", "5.1.1")), "5.1.1 no such mailbox; will not be written to again");
     }
 }

@@ -87,13 +87,44 @@ fn cleaner(base: &str) -> ammonia::Builder<'static> {
     let mut cleaner = ammonia::Builder::empty();
     cleaner
         .tags(HashSet::from([
-            "a", "b", "blockquote", "br", "caption", "cite", "dd", "div", "dt", "em", "figcaption", "figure", "footer", "h1",
-            "h2", "h3", "h4", "h5", "h6", "header", "hr", "i", "img", "li", "ol", "p", "pre", "section", "strong", "td", "th",
-            "tr", "ul",
+            "a",
+            "b",
+            "blockquote",
+            "br",
+            "caption",
+            "cite",
+            "dd",
+            "div",
+            "dt",
+            "em",
+            "figcaption",
+            "figure",
+            "footer",
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+            "h5",
+            "h6",
+            "header",
+            "hr",
+            "i",
+            "img",
+            "li",
+            "ol",
+            "p",
+            "pre",
+            "section",
+            "strong",
+            "td",
+            "th",
+            "tr",
+            "ul",
         ]))
         .tag_attributes(HashMap::from([("a", HashSet::from(["href"])), ("img", HashSet::from(["alt"]))]))
         .clean_content_tags(HashSet::from([
-            "script", "style", "iframe", "object", "video", "audio", "form", "button", "svg", "math", "template", "noscript",
+            "script", "style", "iframe", "object", "video", "audio", "form", "button", "svg", "math", "template",
+            "noscript",
         ]))
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
         .link_rel(None);
@@ -444,13 +475,23 @@ mod tests {
 
     #[test]
     fn raw_html_in_an_introduction_is_shown_as_typed() {
-        let blocks = from_markdown("Good **morning** <b>you</b>.\n\n<script>alert(1)</script>\n\n- [a](https://a.example)\n- b", BASE);
+        let blocks = from_markdown(
+            "Good **morning** <b>you</b>.\n\n<script>alert(1)</script>\n\n- [a](https://a.example)\n- b",
+            BASE,
+        );
         assert_eq!(text(&blocks), ["Good morning <b>you</b>.", "<script>alert(1)</script>", "- a; b"]);
     }
 
     #[test]
     fn any_nesting_comes_to_an_end() {
-        for html in ["</p></li></ul>", "<li>loose", "<ul><ul><li>x", "<blockquote><ul><li><blockquote>deep", "<td>a<td>b", "<p>a > b"] {
+        for html in [
+            "</p></li></ul>",
+            "<li>loose",
+            "<ul><ul><li>x",
+            "<blockquote><ul><li><blockquote>deep",
+            "<td>a<td>b",
+            "<p>a > b",
+        ] {
             assert!(!from_html(html, "not a url").iter().any(|block| matches!(block, Block::Rule)));
         }
         assert_eq!(opening(&from_html("<h2>No</h2><p> </p><p>Yes &amp; no</p>", BASE)).as_deref(), Some("Yes & no"));

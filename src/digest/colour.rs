@@ -18,10 +18,7 @@ impl Accent {
         let (l, a, b) = oklab(parse(hex).unwrap_or([0x0b, 0x53, 0x94]));
         let chroma = a.hypot(b);
         let paled = if chroma > 0.1 { 0.1 / chroma } else { 1.0 };
-        Accent {
-            light: in_gamut(l.min(0.48), a, b),
-            dark: in_gamut(l.max(0.77), a * paled, b * paled),
-        }
+        Accent { light: in_gamut(l.min(0.48), a, b), dark: in_gamut(l.max(0.77), a * paled, b * paled) }
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::articles::store::{Found, Search};
 use crate::clock::Moment;
 use crate::digest::proof::Proof;
-use crate::digest::{Act, ASK_LAST, Draft, DraftLine, Entry, SECTIONS, State, WARN_BYTES, sections, subject};
+use crate::digest::{ASK_LAST, Act, Draft, DraftLine, Entry, SECTIONS, State, WARN_BYTES, sections, subject};
 use crate::subscribers::Edition;
 use crate::words::Language;
 use serde::Deserialize;
@@ -87,7 +87,8 @@ impl Edit {
             (up, down, remove, _) => {
                 let moved = id(up).map(|id| (Act::Up(id), spot(id))).or(id(down).map(|id| (Act::Down(id), spot(id))));
                 moved.or(id(remove).map(|id| (Act::Remove(id), "issue".to_owned()))).or_else(|| {
-                    let order: Vec<Option<i64>> = self.order.split(',').filter(|part| !part.is_empty()).map(id).collect();
+                    let order: Vec<Option<i64>> =
+                        self.order.split(',').filter(|part| !part.is_empty()).map(id).collect();
                     (!order.is_empty()).then(|| (Act::Order(order), "issue".to_owned()))
                 })
             }
@@ -145,7 +146,10 @@ impl Looking {
             ("done", &self.done),
         ];
         let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-        reqwest::Url::parse_with_params("http://x/", pairs).ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default()
+        reqwest::Url::parse_with_params("http://x/", pairs)
+            .ok()
+            .and_then(|url| url.query().map(str::to_owned))
+            .unwrap_or_default()
     }
 
     /// As the search of the articles.
@@ -221,7 +225,11 @@ pub fn section_views(entries: &[Entry], ask_after: Option<i64>, sent: &HashMap<i
         SectionView {
             id: format!("s{}", at + 1),
             ask: nth.is_some_and(|nth| ask_after == Some(nth as i64 + 1)),
-            items: inside.iter().enumerate().map(|(n, entry)| item(entry, n == 0, n + 1 == inside.len(), sent)).collect(),
+            items: inside
+                .iter()
+                .enumerate()
+                .map(|(n, entry)| item(entry, n == 0, n + 1 == inside.len(), sent))
+                .collect(),
             name,
         }
     };
@@ -355,13 +363,22 @@ pub fn checks(proof: &Proof, views: &[SectionView], sizes: &[Size], address: &st
             [one] => Check::look(format!("“{}” was in No. {}", one.shown, one.sent_in.unwrap_or_default())),
             more => Check::look(format!("{} articles were in earlier issues", more.len())),
         },
-        Check::either(short == 0, "Full text of every article", format!("{} without full text: the full-text edition has the blurb", many(short, "article"))),
+        Check::either(
+            short == 0,
+            "Full text of every article",
+            format!("{} without full text: the full-text edition has the blurb", many(short, "article")),
+        ),
         Check::either(blank == 0, "A blurb for every article", format!("{} without a blurb", many(blank, "article"))),
     ];
     checks.extend(sizes.iter().map(|size| {
         let large = size.kb * 1000 > WARN_BYTES;
-        let text = format!("{}: {} of 90 kB", if size.label == "Full" { "Full text" } else { "Headlines and links" }, size.kb);
-        if large { Check::look(format!("{text}. Gmail cuts off what is longer than about 100")) } else { Check::good(text) }
+        let text =
+            format!("{}: {} of 90 kB", if size.label == "Full" { "Full text" } else { "Headlines and links" }, size.kb);
+        if large {
+            Check::look(format!("{text}. Gmail cuts off what is longer than about 100"))
+        } else {
+            Check::good(text)
+        }
     }));
     checks.push(if address.trim().is_empty() {
         Check::bad("A postal address: the law wants one in every mail; newsroom.toml has none")
@@ -395,7 +412,11 @@ pub fn differences(mine: &Draft, theirs: &Draft, titles: impl Fn(i64) -> String)
         let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
         if plain(mine) != plain(theirs) {
             let theirs = plain(theirs);
-            found.push(if theirs.is_empty() { format!("{what}: theirs is empty") } else { format!("{what}: theirs is “{theirs}”") });
+            found.push(if theirs.is_empty() {
+                format!("{what}: theirs is empty")
+            } else {
+                format!("{what}: theirs is “{theirs}”")
+            });
         }
     };
     text("Subject", &mine.subject, &theirs.subject);
@@ -437,7 +458,10 @@ mod tests {
         assert_eq!(act(Edit { up: "7".into(), ..Edit::default() }), Some(Act::Up(7)));
         assert_eq!(act(Edit { down: "ask".into(), ..Edit::default() }), Some(Act::AskDown));
         assert_eq!(act(Edit { remove: "7".into(), ..Edit::default() }), Some(Act::Remove(7)));
-        assert_eq!(act(Edit { order: "7,ask,8".into(), ..Edit::default() }), Some(Act::Order(vec![Some(7), None, Some(8)])));
+        assert_eq!(
+            act(Edit { order: "7,ask,8".into(), ..Edit::default() }),
+            Some(Act::Order(vec![Some(7), None, Some(8)]))
+        );
         assert_eq!(act(Edit { up: "x".into(), ..Edit::default() }), None);
     }
 

@@ -6,8 +6,8 @@ use crate::articles;
 use crate::clock::Moment;
 use crate::digest::composer::{self, Check, Edit, Looking, Pick, SectionView, Size};
 use crate::digest::proof::{Proof, ProofError};
-use crate::digest::store::{self, Saved};
 use crate::digest::render::RenderedEdition;
+use crate::digest::store::{self, Saved};
 use crate::digest::{Draft, Issue, Kept, State, body, markup, preheader, subject};
 use crate::staff::{self, Desk, DeskPage, Role};
 use crate::subscribers::Edition;
@@ -213,7 +213,13 @@ struct Typed {
     differences: Vec<String>,
 }
 
-async fn composer_page(app: &Shared, desk: DeskPage, id: i64, looking: Looking, typed: Typed) -> Result<Response, Response> {
+async fn composer_page(
+    app: &Shared,
+    desk: DeskPage,
+    id: i64,
+    looking: Looking,
+    typed: Typed,
+) -> Result<Response, Response> {
     let stored = Proof::of(app, id).await?;
     if !stored.issue.state.is_open() && typed.draft.is_none() {
         return frozen_page(app, desk, &stored).await;
@@ -262,7 +268,13 @@ async fn composer_page(app: &Shared, desk: DeskPage, id: i64, looking: Looking, 
         without_ask: looking.asks == "no",
         good: checks.iter().filter(|check| check.tone == "is-good").count(),
         other_sections: others,
-        which: Looking { edition: looking.edition().as_str().to_owned(), lang: looking.language(newsletter.language).as_str().to_owned(), asks: looking.asks.clone(), ..Looking::default() }.query(),
+        which: Looking {
+            edition: looking.edition().as_str().to_owned(),
+            lang: looking.language(newsletter.language).as_str().to_owned(),
+            asks: looking.asks.clone(),
+            ..Looking::default()
+        }
+        .query(),
         url: typed.url,
         url_error: typed.url_error,
         to: typed.to,
@@ -323,19 +335,30 @@ async fn frozen_page(app: &Shared, desk: DeskPage, proof: &Proof) -> Result<Resp
             ..Looking::default()
         };
         let ask = if rendered.with_ask { "with" } else { "without" };
-        (query.query(), format!("{name}, {}, {ask} the ask", rendered.language.own_name()), rendered.size().div_ceil(1000))
+        (
+            query.query(),
+            format!("{name}, {}, {ask} the ask", rendered.language.own_name()),
+            rendered.size().div_ceil(1000),
+        )
     };
     let (tone, state) = state_words(issue.state);
     let at = issue.frozen_at.unwrap_or(issue.changed_at).to_jiff().to_zoned_datetime(newsletter.zone());
     // A draft that was given up never got the number that its proof would carry.
-    let number = issue.number.filter(|_| issue.frozen_at.is_some()).map(|number| number.to_string()).unwrap_or_default();
+    let number =
+        issue.number.filter(|_| issue.frozen_at.is_some()).map(|number| number.to_string()).unwrap_or_default();
     let page = FrozenPage {
         id: issue.id,
         newsletter: newsletter.name.clone(),
         title: subject(issue, &proof.entries, &newsletter.name),
         tone,
         state,
-        saved: at.strftime(if issue.frozen_at.is_some() { "Frozen %a %-d %b %Y, %H:%M" } else { "Changed %a %-d %b %Y, %H:%M" }).to_string(),
+        saved: at
+            .strftime(if issue.frozen_at.is_some() {
+                "Frozen %a %-d %b %Y, %H:%M"
+            } else {
+                "Changed %a %-d %b %Y, %H:%M"
+            })
+            .to_string(),
         public: issue.state.is_public(),
         archive: format!("/newsletters/{}/issues/{number}", newsletter.slug),
         preheader: preheader(issue, &proof.entries),
@@ -395,7 +418,9 @@ async fn edit(
     let at = match saved {
         Saved::Yes(at) => at,
         Saved::NotFound => return Err(Problem::NotFound.into_response()),
-        Saved::Conflict(_) | Saved::Frozen(_) if wants_json(&headers) => return Err(StatusCode::CONFLICT.into_response()),
+        Saved::Conflict(_) | Saved::Frozen(_) if wants_json(&headers) => {
+            return Err(StatusCode::CONFLICT.into_response());
+        }
         Saved::Conflict(_) | Saved::Frozen(_) => return conflict(&app, &desk, id, &edit, draft, saved).await,
     };
     if wants_json(&headers) {
@@ -419,7 +444,8 @@ async fn edit(
     }
     let query = looking.query();
     let spot = if spot.is_empty() { String::new() } else { format!("#{spot}") };
-    Ok(Redirect::to(&format!("/staff/issues/{id}{}{query}{spot}", if query.is_empty() { "" } else { "?" })).into_response())
+    Ok(Redirect::to(&format!("/staff/issues/{id}{}{query}{spot}", if query.is_empty() { "" } else { "?" }))
+        .into_response())
 }
 
 fn unreadable() -> Problem {
@@ -470,12 +496,23 @@ async fn add_address(app: &Shared, desk: &Desk, id: i64, url: &str) -> Result<Op
 }
 
 /// Two editors at once: this one's text stays in the form, with what the other has; saving again is a decision.
-async fn conflict(app: &Shared, desk: &Desk, id: i64, edit: &Edit, draft: Draft, why: Saved) -> Result<Response, Response> {
+async fn conflict(
+    app: &Shared,
+    desk: &Desk,
+    id: i64,
+    edit: &Edit,
+    draft: Draft,
+    why: Saved,
+) -> Result<Response, Response> {
     let stored = Proof::of(app, id).await?;
     let mine = Proof::of_draft(app, stored.issue.clone(), &draft).await?;
     let title = |id: i64| {
         let entries = stored.entries.iter().chain(&mine.entries);
-        entries.into_iter().find(|entry| entry.article_id == id).map(|entry| entry.piece.title.clone()).unwrap_or_default()
+        entries
+            .into_iter()
+            .find(|entry| entry.article_id == id)
+            .map(|entry| entry.piece.title.clone())
+            .unwrap_or_default()
     };
     let differences = composer::differences(&draft, &Draft::of(&stored.issue, &stored.entries), title);
     let page = DeskPage::new(desk, "issue");
@@ -489,7 +526,8 @@ async fn conflict(app: &Shared, desk: &Desk, id: i64, edit: &Edit, draft: Draft,
         }
         _ => page.bad("Not saved: this issue has been frozen since you opened it, and can no longer be changed. The form below still has what you typed."),
     };
-    let typed = Typed { draft: Some(draft), url: edit.url.clone(), to: edit.to.clone(), differences, ..Typed::default() };
+    let typed =
+        Typed { draft: Some(draft), url: edit.url.clone(), to: edit.to.clone(), differences, ..Typed::default() };
     let mut response = composer_page(app, page, id, edit.looking(), typed).await?;
     *response.status_mut() = StatusCode::CONFLICT;
     Ok(response)
@@ -514,7 +552,9 @@ async fn send_test(app: &Shared, desk: &Desk, id: i64, to: &[Address], lang: &st
     let now = app.clock.now();
     let mut tx = app.db.begin().await.map_err(database)?;
     proof.send_test(app, &mut tx, to, &[Edition::Full, Edition::Links, Edition::Plain], language).await?;
-    staff::store::record(&mut tx, desk, now, "issue.test", &format!("issue {id}, {} addresses", to.len())).await.map_err(database)?;
+    staff::store::record(&mut tx, desk, now, "issue.test", &format!("issue {id}, {} addresses", to.len()))
+        .await
+        .map_err(database)?;
     tx.commit().await.map_err(database)?;
     app.wake(crate::mail::outbox::TASK);
     Ok(())
@@ -555,16 +595,19 @@ async fn preview_draft(
     let proof = Proof::of_draft(&app, issue.ok_or_else(|| Problem::NotFound.into_response())?, &draft).await?;
     if wants_json(&headers) {
         let sizes = composer::sizes(&proof).map_err(|error| Response::from(ProofError::from(error)))?;
-        let sizes: Vec<_> = sizes.iter().map(|size| serde_json::json!({ "id": size.id, "label": size.label, "kb": size.kb })).collect();
+        let sizes: Vec<_> =
+            sizes.iter().map(|size| serde_json::json!({ "id": size.id, "label": size.label, "kb": size.kb })).collect();
         return Ok(Json(serde_json::json!({ "sizes": sizes })).into_response());
     }
     mail_shown(&proof, &which)
 }
 
+#[expect(clippy::result_large_err, reason = "both sides are answers")]
 fn mail_shown(proof: &Proof, which: &Which) -> Result<Response, Response> {
     let edition = Edition::parse(&which.edition).unwrap_or(Edition::Links);
     let language = Language::parse(&which.lang).unwrap_or(proof.newsletter.language);
-    let rendered = proof.shown(edition, language, which.asks != "no").map_err(|error| Response::from(ProofError::from(error)))?;
+    let rendered =
+        proof.shown(edition, language, which.asks != "no").map_err(|error| Response::from(ProofError::from(error)))?;
     let policy = (header::CONTENT_SECURITY_POLICY, PREVIEW);
     Ok(match rendered.html.filter(|_| which.part != "text") {
         // Links open beside the page: what they lead to may not be shown in our frame.

@@ -49,11 +49,11 @@ pub fn atom(newsroom: &Newsroom, newsletter: &Newsletter, base_url: &str, issues
 fn content(words: &Words, issue: &Archived, base_url: &str) -> String {
     let mut html = markup::page(&body::from_markdown(&issue.introduction, &format!("{base_url}/")));
     for (section, entries) in issue.sections() {
-        let _ = write!(html, "<h2>{}</h2>\n", escaped(&render::section_words(words, section)));
+        let _ = writeln!(html, "<h2>{}</h2>", escaped(&render::section_words(words, section)));
         for entry in entries {
-            let _ = write!(html, "<h3><a href=\"{}\">{}</a></h3>\n", escaped(&entry.url), escaped(&entry.headline));
+            let _ = writeln!(html, "<h3><a href=\"{}\">{}</a></h3>", escaped(&entry.url), escaped(&entry.headline));
             if !entry.blurb.is_empty() {
-                let _ = write!(html, "<p>{}</p>\n", escaped(&entry.blurb));
+                let _ = writeln!(html, "<p>{}</p>", escaped(&entry.blurb));
             }
         }
     }

@@ -28,7 +28,7 @@ fn mail_block(out: &mut String, block: &Block, look: Look<'_>, top: u32) {
     // Writing to a String does not fail.
     let _ = match block {
         Block::Paragraph(line) => {
-            write!(out, "<p style=\"margin:{top}px 0 0\">{}</p>\n", mail_line(line, look))
+            writeln!(out, "<p style=\"margin:{top}px 0 0\">{}</p>", mail_line(line, look))
         }
         Block::Heading(line) => writeln!(
             out,
@@ -54,7 +54,10 @@ fn mail_block(out: &mut String, block: &Block, look: Look<'_>, top: u32) {
         }
         Block::List { numbered, items } => {
             let tag = if *numbered { "ol" } else { "ul" };
-            let items: String = items.iter().map(|item| format!("<li style=\"margin:4px 0 0\">{}</li>\n", mail_item(item, look))).collect();
+            let items: String = items
+                .iter()
+                .map(|item| format!("<li style=\"margin:4px 0 0\">{}</li>\n", mail_item(item, look)))
+                .collect();
             writeln!(out, "<{tag} style=\"margin:{top}px 0 0;padding:0 0 0 24px\">\n{items}</{tag}>")
         }
         Block::Preformatted(pre) => writeln!(

@@ -393,7 +393,8 @@ impl Draft {
         if self.ask_after.is_some()
             && let Some(at) = order.iter().position(Option::is_none)
         {
-            let mut before: Vec<&str> = self.lines.iter().filter(|line| place(line.article_id) < at).map(|l| l.section.as_str()).collect();
+            let mut before: Vec<&str> =
+                self.lines.iter().filter(|line| place(line.article_id) < at).map(|l| l.section.as_str()).collect();
             before.sort_unstable();
             before.dedup();
             self.ask_after = Some(ask_place(before.len() as i64, self.section_names().len() as i64));
@@ -467,7 +468,11 @@ mod tests {
             ask_after: Some(1),
             lines: lines
                 .iter()
-                .map(|(id, section)| DraftLine { article_id: *id, section: (*section).to_owned(), ..DraftLine::default() })
+                .map(|(id, section)| DraftLine {
+                    article_id: *id,
+                    section: (*section).to_owned(),
+                    ..DraftLine::default()
+                })
                 .collect(),
             ..Draft::default()
         }
@@ -479,7 +484,8 @@ mod tests {
 
     #[test]
     fn sections_stand_in_their_order_and_others_after_them() {
-        let tidy = draft(&[(1, "Business"), (2, "opinion"), (3, " Новости "), (4, "News"), (2, "News"), (5, "Arts")]).tidied();
+        let tidy =
+            draft(&[(1, "Business"), (2, "opinion"), (3, " Новости "), (4, "News"), (2, "News"), (5, "Arts")]).tidied();
         assert_eq!(order(&tidy), [3, 4, 2, 1, 5]);
         assert_eq!(tidy.lines[0].section, "News");
     }

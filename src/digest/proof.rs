@@ -82,7 +82,12 @@ impl Proof {
     }
 
     /// One edition; as it was frozen, if it was.
-    pub fn edition(&self, edition: Edition, language: Language, with_ask: bool) -> Result<RenderedEdition, RenderError> {
+    pub fn edition(
+        &self,
+        edition: Edition,
+        language: Language,
+        with_ask: bool,
+    ) -> Result<RenderedEdition, RenderError> {
         let same = |e: &&RenderedEdition| e.edition == edition && e.language == language && e.with_ask == with_ask;
         match self.frozen.iter().find(same) {
             Some(frozen) => Ok(frozen.clone()),

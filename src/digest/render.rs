@@ -401,7 +401,10 @@ fn introduction(markdown: &str, base: &str, preferences_page: &str, accent: &Acc
     const OURS: &str = "\u{e000}";
     let blocks = mapped(blocks, &mut |span| {
         span.text = span.text.replace(OURS, "");
-        span.link = span.link.take().map(|link| if link == preferences_page { OURS.to_owned() } else { link.replace(OURS, "") });
+        span.link = span
+            .link
+            .take()
+            .map(|link| if link == preferences_page { OURS.to_owned() } else { link.replace(OURS, "") });
     });
     let html = scrubbed(&markup::mail(&blocks, markup::Look { link: &accent.light, gap: 9 }));
     let written = text::write(&blocks);
@@ -417,7 +420,9 @@ fn mapped(blocks: Vec<Block>, change: &mut impl FnMut(&mut body::Span)) -> Vec<B
     let mut blocks = blocks;
     for block in &mut blocks {
         match block {
-            Block::Paragraph(line) | Block::Heading(line) | Block::Caption(line) => line.iter_mut().for_each(&mut *change),
+            Block::Paragraph(line) | Block::Heading(line) | Block::Caption(line) => {
+                line.iter_mut().for_each(&mut *change)
+            }
             Block::Quote(inner) => *inner = mapped(std::mem::take(inner), change),
             Block::List { items, .. } => {
                 for item in items {
@@ -436,7 +441,8 @@ pub fn appeal(press: Press<'_>, words: &Words) -> (String, bool) {
     if let Some(own) = support.appeal.as_deref().filter(|appeal| !appeal.trim().is_empty()) {
         return (own.to_owned(), true);
     }
-    let least = support.currencies.first().map(|currency| currency.money(currency.minimum.monthly).display(words.language()));
+    let least =
+        support.currencies.first().map(|currency| currency.money(currency.minimum.monthly).display(words.language()));
     let text = least.map(|least| words.say1("digest-ask-text", "minimum", &least)).unwrap_or_default();
     (format!("**{}** {text}", words.say("digest-ask-lead")), false)
 }
@@ -463,13 +469,28 @@ pub fn lang_attr(language: &str, around: &str) -> String {
 
 /// A section's name as readers see it.
 pub fn section_words(words: &Words, name: &str) -> String {
-    if SECTIONS.contains(&name) { words.say(&format!("digest-section-{}", name.to_lowercase())) } else { name.to_owned() }
+    if SECTIONS.contains(&name) {
+        words.say(&format!("digest-section-{}", name.to_lowercase()))
+    } else {
+        name.to_owned()
+    }
 }
 
 /// "17 October", with the year where asked.
 pub fn day_month(words: &Words, at: Moment, zone: &jiff::tz::TimeZone, year: bool) -> String {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     let date = at.to_jiff().to_zoned_datetime(zone.clone());
     // OK because a month is 1 to 12.
@@ -541,7 +562,8 @@ mod tests {
             state: State::Draft,
             subject: "Rain & \"snow\" <again>".into(),
             preheader: String::new(),
-            introduction: "Good **morning**. <script>x</script> [Settings](preferences), [the same](preferences).".into(),
+            introduction: "Good **morning**. <script>x</script> [Settings](preferences), [the same](preferences)."
+                .into(),
             ask_after: Some(1),
             scheduled_at: None,
             frozen_at: None,
@@ -572,7 +594,12 @@ mod tests {
     fn entries() -> Vec<Entry> {
         vec![
             entry(3, "Opinion", "A view", ""),
-            entry(1, "News", "The first <b>headline</b>", "<p>Body &amp; more.</p><figure><img src='https://t.example/pixel.gif'><figcaption>A ferry. M. Orlova</figcaption></figure>"),
+            entry(
+                1,
+                "News",
+                "The first <b>headline</b>",
+                "<p>Body &amp; more.</p><figure><img src='https://t.example/pixel.gif'><figcaption>A ferry. M. Orlova</figcaption></figure>",
+            ),
             entry(2, "News", "The second", "<p>See <a href='/more'>more</a> of it.</p>"),
         ]
     }
@@ -605,7 +632,8 @@ mod tests {
     fn nothing_in_a_mail_is_loaded_from_anywhere() {
         for edition in all(&issue(), &entries()) {
             let html = edition.html.unwrap_or_default().to_lowercase();
-            for forbidden in ["<img", "<script", "src=", "url(", "@import", "@font-face", "<link", "<form", "pixel.gif"] {
+            for forbidden in ["<img", "<script", "src=", "url(", "@import", "@font-face", "<link", "<form", "pixel.gif"]
+            {
                 assert!(!html.contains(forbidden), "{forbidden}");
             }
         }
@@ -657,7 +685,10 @@ mod tests {
         long[1].piece.summary = "Слово за слово. ".repeat(30);
         for edition in all(&issue(), &long) {
             for line in edition.text.lines() {
-                assert!(line.chars().count() <= 72 || line.contains("http") || line.contains(UNSUBSCRIBE_MARK), "{line}");
+                assert!(
+                    line.chars().count() <= 72 || line.contains("http") || line.contains(UNSUBSCRIBE_MARK),
+                    "{line}"
+                );
                 assert!(line == "-- " || !line.ends_with(' '), "{line:?}");
             }
             let place = |what: &str| edition.text.find(what).unwrap();
@@ -665,7 +696,10 @@ mod tests {
         }
         let text = one(&issue(), &long, Edition::Links, Language::En).text;
         let place = |what: &str| text.find(what).unwrap();
-        assert!(place("The second") < place("* * *") && place("* * *") < place("OPINION"), "the ask stands after one section");
+        assert!(
+            place("The second") < place("* * *") && place("* * *") < place("OPINION"),
+            "the ask stands after one section"
+        );
     }
 
     #[test]
@@ -683,7 +717,10 @@ mod tests {
         for edition in all(&issue(), &entries()) {
             let has = edition.text.contains("https://friday.example/support");
             assert_eq!(has, edition.with_ask);
-            assert_eq!(edition.html.is_some_and(|html| html.contains("/support\"")), has && edition.edition != Edition::Plain);
+            assert_eq!(
+                edition.html.is_some_and(|html| html.contains("/support\"")),
+                has && edition.edition != Edition::Plain
+            );
         }
         let without = Issue { ask_after: None, ..issue() };
         assert!(all(&without, &entries()).iter().all(|e| !e.text.contains("/support")));

@@ -82,11 +82,13 @@ impl From<EntryRow> for Entry {
     }
 }
 
-const ISSUE: &str = "SELECT id, newsletter, number, state, subject, preheader, introduction, ask_after, scheduled_at, frozen_at,
+const ISSUE: &str =
+    "SELECT id, newsletter, number, state, subject, preheader, introduction, ask_after, scheduled_at, frozen_at,
         finished_at, tested_at, changed_at
  FROM issues WHERE id = $1";
 
-const ENTRIES: &str = "SELECT e.article_id, e.section, e.headline, e.blurb, a.url, a.title, a.author, a.published_at, a.summary,
+const ENTRIES: &str =
+    "SELECT e.article_id, e.section, e.headline, e.blurb, a.url, a.title, a.author, a.published_at, a.summary,
         a.body_html, a.language
  FROM issue_entries e JOIN articles a ON a.id = e.article_id
  WHERE e.issue_id = $1 ORDER BY e.position";
@@ -238,7 +240,13 @@ async fn write_entries(tx: &mut Tx, id: i64, draft: &Draft) -> db::Result<()> {
 
 /// Adds articles at the end of their sections (or all at the end of `section`), without touching what is there.
 /// Answers how many were new in the issue, or `None` when it is frozen or does not exist.
-pub async fn add(tx: &mut Tx, now: Moment, id: i64, articles: &[i64], section: Option<&str>) -> db::Result<Option<usize>> {
+pub async fn add(
+    tx: &mut Tx,
+    now: Moment,
+    id: i64,
+    articles: &[i64],
+    section: Option<&str>,
+) -> db::Result<Option<usize>> {
     let open = tx
         .query(
             "UPDATE issues SET changed_at = CASE WHEN changed_at >= $1 THEN changed_at + 1 ELSE $1 END
@@ -253,7 +261,8 @@ pub async fn add(tx: &mut Tx, now: Moment, id: i64, articles: &[i64], section: O
     }
     let mut added = 0;
     for article in articles {
-        let of: Option<(String,)> = tx.query("SELECT section FROM articles WHERE id = $1").bind(*article).optional().await?;
+        let of: Option<(String,)> =
+            tx.query("SELECT section FROM articles WHERE id = $1").bind(*article).optional().await?;
         let Some((own,)) = of else { continue };
         added += tx
             .query(
@@ -365,7 +374,13 @@ pub struct Frozen {
 
 /// Freezes an issue: gives it its number, renders and stores every edition and the archive's page, and moves it to
 /// `sending`. All within `tx`: the audience joins the same transaction.
-pub async fn freeze(tx: &mut Tx, now: Moment, id: i64, newsroom: &Newsroom, base_url: &str) -> Result<Frozen, FreezeError> {
+pub async fn freeze(
+    tx: &mut Tx,
+    now: Moment,
+    id: i64,
+    newsroom: &Newsroom,
+    base_url: &str,
+) -> Result<Frozen, FreezeError> {
     // The number first: its update takes the row, so that of two processes that freeze at once the second waits and fails.
     let claimed: Option<(i64,)> = tx
         .query(
@@ -386,7 +401,8 @@ pub async fn freeze(tx: &mut Tx, now: Moment, id: i64, newsroom: &Newsroom, base
     if entries.is_empty() && issue.introduction.trim().is_empty() {
         return Err(FreezeError::Empty(id));
     }
-    let newsletter = newsroom.newsletter(&issue.newsletter).ok_or_else(|| FreezeError::Newsletter(issue.newsletter.clone()))?;
+    let newsletter =
+        newsroom.newsletter(&issue.newsletter).ok_or_else(|| FreezeError::Newsletter(issue.newsletter.clone()))?;
     issue.subject = super::subject(&issue, &entries, &newsletter.name);
     issue.preheader = super::preheader(&issue, &entries);
     let editions = render::editions(Press { newsroom, newsletter, base_url, at: now }, &issue, &entries)?;
@@ -600,7 +616,12 @@ pub async fn entries_of(db: &Db, draft: &Draft) -> db::Result<Vec<Entry>> {
         if let Some(row) = row {
             let own = |text: String| Some(text).filter(|text| !text.trim().is_empty());
             let entry = Entry::from(row);
-            entries.push(Entry { section: line.section, headline: own(line.headline), blurb: own(line.blurb), ..entry });
+            entries.push(Entry {
+                section: line.section,
+                headline: own(line.headline),
+                blurb: own(line.blurb),
+                ..entry
+            });
         }
     }
     Ok(entries)

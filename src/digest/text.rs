@@ -134,7 +134,10 @@ mod tests {
         let html = "<p>See <a href='https://a.example/'>this <b>one</b></a>, <a href='https://b.example/'>that</a> and \
                     <a href='https://a.example/'>this again</a>. https://c.example/</p>";
         let written = write(&from_html(html, "https://x.example/"));
-        assert_eq!(written.text.replace('\u{a0}', "~"), "See this one~[1], that~[2] and this again~[1]. https://c.example/");
+        assert_eq!(
+            written.text.replace('\u{a0}', "~"),
+            "See this one~[1], that~[2] and this again~[1]. https://c.example/"
+        );
         assert_eq!(written.links, ["https://a.example/", "https://b.example/"]);
     }
 

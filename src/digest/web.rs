@@ -69,12 +69,16 @@ impl Card {
             description: newsletter.description.clone().unwrap_or_default(),
             lang_attr: render::lang_attr(newsletter.language.as_str(), page.lang()),
             day,
-            every_in: words.say_with("digest-every-in", &[("every", every.as_str().into()), ("language", language.into())]),
+            every_in: words
+                .say_with("digest-every-in", &[("every", every.as_str().into()), ("language", language.into())]),
             every_small: every.to_lowercase(),
             every,
             at: match newsletter.time_zone.as_str() {
                 "UTC" => words.say1("digest-at-utc", "time", &time),
-                _ => words.say_with("digest-at-place", &[("time", time.into()), ("place", place.into()), ("zone", newsletter.time_zone.as_str().into())]),
+                _ => words.say_with(
+                    "digest-at-place",
+                    &[("time", time.into()), ("place", place.into()), ("zone", newsletter.time_zone.as_str().into())],
+                ),
             },
         }
     }
@@ -160,7 +164,11 @@ impl Sheet {
 
     /// The first `n` entries, each with its section's name.
     fn first(&self, n: usize) -> Vec<(&str, &Item)> {
-        self.sections.iter().flat_map(|part| part.entries.iter().map(|entry| (part.name.as_str(), entry))).take(n).collect()
+        self.sections
+            .iter()
+            .flat_map(|part| part.entries.iter().map(|entry| (part.name.as_str(), entry)))
+            .take(n)
+            .collect()
     }
 
     /// The first `n` sections, for the preview, which is cut off below anyway.
@@ -436,7 +444,16 @@ async fn archive(
             .unwrap_or_default(),
         years: years
             .into_iter()
-            .map(|other| (other, if Some(other) == year { String::new() } else { format!("/newsletters/{slug}/issues?year={other}") }))
+            .map(|other| {
+                (
+                    other,
+                    if Some(other) == year {
+                        String::new()
+                    } else {
+                        format!("/newsletters/{slug}/issues?year={other}")
+                    },
+                )
+            })
             .collect(),
         none_yet: none_yet(&page, newsletter, now),
         card: Card::new(&page, newsletter),

@@ -32,7 +32,12 @@ fn at_clock(house: &House, sink: &Sink, connections: usize, settings: &[(&str, &
         settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     environment.insert("FRIDAY_SMTP_URL".to_owned(), sink.url(connections));
     let read = Config::from_sources(environment, None).unwrap();
-    let config = Config { smtp: read.smtp, send_rate: read.send_rate, domain_rate: read.domain_rate, ..house.app.config.clone() };
+    let config = Config {
+        smtp: read.smtp,
+        send_rate: read.send_rate,
+        domain_rate: read.domain_rate,
+        ..house.app.config.clone()
+    };
     let mailer = Mailer::from_config(&config, &clock);
     App::assemble(config, house.app.db.clone(), keys(house), mailer, clock)
 }
@@ -63,12 +68,14 @@ async fn seed(house: &House, addresses: &[String]) -> Vec<i64> {
         .execute()
         .await
         .unwrap();
-        tx.query("INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, 0, 0)")
-            .bind(id)
-            .bind(WEEKLY)
-            .execute()
-            .await
-            .unwrap();
+        tx.query(
+            "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, 0, 0)",
+        )
+        .bind(id)
+        .bind(WEEKLY)
+        .execute()
+        .await
+        .unwrap();
         ids.push(id);
     }
     tx.commit().await.unwrap();
@@ -136,7 +143,17 @@ story!(every_reader_gets_one_mail_with_the_headers_of_the_contract, async |house
     let mut ids = std::collections::BTreeSet::new();
     for mail in sink.accepted() {
         let raw = String::from_utf8(mail.raw.clone()).unwrap();
-        for name in ["From", "To", "Subject", "Date", "Message-ID", "List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "MIME-Version"] {
+        for name in [
+            "From",
+            "To",
+            "Subject",
+            "Date",
+            "Message-ID",
+            "List-Id",
+            "List-Unsubscribe",
+            "List-Unsubscribe-Post",
+            "MIME-Version",
+        ] {
             assert_eq!(header(&raw, name).len(), 1, "{name} in {raw}");
         }
         assert_eq!(header(&raw, "To"), [mail.to.as_str()]);
@@ -198,7 +215,11 @@ story!(who_left_or_paused_or_was_suppressed_since_the_freeze_is_spared, async |h
     let run = run_of(&app, id).await;
     assert_eq!((run.sent, run.skipped, run.waiting()), (9, 2, 0));
     let got = sink.by_recipient();
-    assert!(!got.contains_key("reader-0@example.org") && !got.contains_key("reader-1@example.net") && !got.contains_key("reader-2@example.com"));
+    assert!(
+        !got.contains_key("reader-0@example.org")
+            && !got.contains_key("reader-1@example.net")
+            && !got.contains_key("reader-2@example.com")
+    );
     assert_eq!(got.len(), 9);
 });
 
@@ -337,7 +358,8 @@ story!(an_answer_lost_after_the_dot_is_asked_for_once_more_under_the_same_messag
     assert_eq!((run.sent, run.uncertain, run.failed), (4, 2, 2), "not a third time");
     let twice: Vec<_> = sink.accepted().into_iter().filter(|mail| mail.to.starts_with("reader-1@")).collect();
     assert_eq!(twice.len(), 2);
-    let ids: Vec<String> = twice.iter().map(|m| header(std::str::from_utf8(&m.raw).unwrap(), "Message-ID")[0].to_owned()).collect();
+    let ids: Vec<String> =
+        twice.iter().map(|m| header(std::str::from_utf8(&m.raw).unwrap(), "Message-ID")[0].to_owned()).collect();
     assert_eq!(ids[0], ids[1]);
     // Staff may still ask for it.
     sink.heal();
@@ -357,7 +379,9 @@ story!(a_server_that_refuses_everybody_is_asked_no_further, async |house: House|
     assert_eq!(state(&app, id).await, State::Paused);
     let run = run_of(&app, id).await;
     assert!((25..=25 + 2 * 4).contains(&run.failed), "{} failed", run.failed);
-    assert!(progress::events(&app.db, id).await.unwrap().iter().any(|e| e.what.contains("refused 25 readers in a row")));
+    assert!(
+        progress::events(&app.db, id).await.unwrap().iter().any(|e| e.what.contains("refused 25 readers in a row"))
+    );
     // Mended, tried again: everybody has it once.
     sink.heal();
     acts::retry(&app, Actor::Cli, id).await.unwrap();
@@ -607,30 +631,33 @@ async fn twenty_seconds_pass(app: &Shared) {
 const MANY: usize = 10_000;
 const LINES: usize = 10;
 
-story!(kill_9_in_the_middle_of_ten_thousand_skips_nobody_and_doubles_no_more_than_there_were_connections, async |house: House| {
-    let sink = Sink::start().await;
-    sink.forget_bodies();
-    let app = at_clock(&house, &sink, LINES, &[], Clock::system());
-    readers(&house, MANY).await;
-    let id = started(&app).await;
-    let mut kills = 0;
-    for at in [MANY / 10, MANY / 2, MANY * 9 / 10] {
+story!(
+    kill_9_in_the_middle_of_ten_thousand_skips_nobody_and_doubles_no_more_than_there_were_connections,
+    async |house: House| {
+        let sink = Sink::start().await;
+        sink.forget_bodies();
+        let app = at_clock(&house, &sink, LINES, &[], Clock::system());
+        readers(&house, MANY).await;
+        let id = started(&app).await;
+        let mut kills = 0;
+        for at in [MANY / 10, MANY / 2, MANY * 9 / 10] {
+            let mut child = process(&house, &sink, LINES);
+            sink.wait_for(at).await;
+            child.kill().unwrap();
+            child.wait().unwrap();
+            kills += 1;
+            twenty_seconds_pass(&app).await;
+        }
         let mut child = process(&house, &sink, LINES);
-        sink.wait_for(at).await;
+        until_sent(&app, id).await;
         child.kill().unwrap();
         child.wait().unwrap();
-        kills += 1;
-        twenty_seconds_pass(&app).await;
+        let run = run_of(&app, id).await;
+        assert_eq!(sink.by_recipient().len(), MANY, "nobody is missing");
+        assert!(sink.doubled() <= kills * LINES, "{} doubled after {kills} kills", sink.doubled());
+        assert_eq!((run.readers, run.sent, run.failed), (MANY as i64, MANY as i64, 0));
     }
-    let mut child = process(&house, &sink, LINES);
-    until_sent(&app, id).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let run = run_of(&app, id).await;
-    assert_eq!(sink.by_recipient().len(), MANY, "nobody is missing");
-    assert!(sink.doubled() <= kills * LINES, "{} doubled after {kills} kills", sink.doubled());
-    assert_eq!((run.readers, run.sent, run.failed), (MANY as i64, MANY as i64, 0));
-});
+);
 
 story!(an_orderly_stop_doubles_nobody, async |house: House| {
     let sink = Sink::start().await;

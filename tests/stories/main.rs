@@ -1,8 +1,10 @@
 //! Rules in plain words, each told on both databases, through the real router, with the mailbox looked at beside the
 //! database.
 
+mod delivery;
 mod house;
 mod mailbox;
+mod smtp_sink;
 mod staff;
 mod standin;
 mod subscribers;

@@ -162,11 +162,6 @@ impl Sink {
         self.inner.accepted.lock().unwrap().len()
     }
 
-    /// The most connections that were open at once.
-    pub fn most_at_once(&self) -> usize {
-        self.inner.most_at_once.load(Ordering::SeqCst)
-    }
-
     /// Waits until so many were accepted; panics after half a minute.
     pub async fn wait_for(&self, count: usize) {
         let enough = async {
@@ -247,7 +242,12 @@ async fn converse(inner: &Inner, stream: TcpStream, begun: Instant) -> std::io::
             "DATA" => match answer(inner, Step::Data, &to, "354 go on", &mut write).await? {
                 Said::Fine => {
                     let raw = body(&mut lines).await?;
-                    after_dot(inner, Accepted { from: from.clone(), to: to.clone(), raw, at: begun.elapsed() }, &mut write).await?
+                    after_dot(
+                        inner,
+                        Accepted { from: from.clone(), to: to.clone(), raw, at: begun.elapsed() },
+                        &mut write,
+                    )
+                    .await?
                 }
                 other => other,
             },
@@ -315,5 +315,8 @@ async fn body(lines: &mut BufReader<OwnedReadHalf>) -> std::io::Result<Vec<u8>> 
 
 /// `<anna@example.org>` without its brackets.
 fn between(line: &str) -> String {
-    line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(inner, _)| inner.to_owned()).unwrap_or_default()
+    line.split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'))
+        .map(|(inner, _)| inner.to_owned())
+        .unwrap_or_default()
 }

@@ -113,6 +113,7 @@ async fn a_session_that_stripe_would_not_make_is_not_made() {
     let soon = (LAST_OF_JANUARY + 60).to_string();
     let late = (LAST_OF_JANUARY + 25 * 3600).to_string();
     let price = "line_items[0][price_data]";
+    #[expect(clippy::type_complexity, reason = "a table")]
     let bad: &[(&str, &[(&str, &str)], &str)] = &[
         ("payment", &[("mode", "(none)")], "mode"),
         ("payment", &[("mode", "gift")], "mode"),

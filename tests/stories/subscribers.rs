@@ -155,7 +155,14 @@ story!(preferences_hold_from_the_next_issue_on, async |house: House| {
     let page = house.get(&path).await;
     assert_eq!(page.status, 200);
     assert!(!page.body.contains("anna"), "no address on the page");
-    let all = [("all", "1"), ("edition", "plain"), ("language", "ru"), ("pause", "4"), ("discreet", "1"), ("newsletter", "weekly")];
+    let all = [
+        ("all", "1"),
+        ("edition", "plain"),
+        ("language", "ru"),
+        ("pause", "4"),
+        ("discreet", "1"),
+        ("newsletter", "weekly"),
+    ];
     let saved = house.post(&path, &all).await;
     assert!(saved.status == 200 && saved.body.contains("Сохранено"), "{}", saved.body);
     let (edition, language, discreet, asks, until): (String, Option<String>, bool, bool, Option<i64>) = house

@@ -75,7 +75,14 @@ pub fn domain_mark(keys: &Keys, issue: i64, domain: &str) -> i64 {
 }
 
 /// Adds to a domain's counts.
-pub async fn add_domain(tx: &mut Tx, keys: &Keys, issue: i64, mark: i64, name: &str, change: &DomainChange) -> db::Result<()> {
+pub async fn add_domain(
+    tx: &mut Tx,
+    keys: &Keys,
+    issue: i64,
+    mark: i64,
+    name: &str,
+    change: &DomainChange,
+) -> db::Result<()> {
     tx.query(
         "INSERT INTO delivery_domains (issue_id, mark, name_sealed, sent, deferred, failed, trouble)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
