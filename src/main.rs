@@ -43,12 +43,8 @@ enum Command {
         #[command(subcommand)]
         command: Issue,
     },
-    /// Friday for an afternoon.
-    Demo {
-        /// What to do.
-        #[command(subcommand)]
-        command: friday::demo::cli::Command,
-    },
+    /// Friday with a sample newsroom, on a fresh folder, with nothing to set up.
+    Demo(friday::demo::cli::Demo),
     /// Who works here.
     Staff {
         /// What to do.
@@ -89,6 +85,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(line: Line) -> Result<(), Failure> {
+    if let Some(Command::Demo(demo)) = line.command {
+        return friday::demo::cli::run(demo, start_log).await;
+    }
     let config = Config::load(line.config.as_deref()).map_err(|problems| problems.join("\nfriday: "))?;
     start_log(&config)?;
     let open = async |config: Config| App::open(config, Clock::system()).await;
@@ -107,7 +106,7 @@ async fn run(line: Line) -> Result<(), Failure> {
         Command::Issue { command: Issue::Send(command) } => {
             friday::delivery::cli::run(&open(config).await?, command).await
         }
-        Command::Demo { command: friday::demo::cli::Command::Stripe(stripe) } => Ok(stripe.run().await?),
+        Command::Demo(_) => unreachable!("the demo has settings of its own"),
         Command::Staff { command } => Ok(friday::staff::cli::run(&open(config).await?, command).await?),
         Command::Subscribers { command } => friday::subscribers::cli::run(&open(config).await?, command).await,
     }
