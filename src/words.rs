@@ -80,8 +80,16 @@ pub struct Words {
     bundle: &'static FluentBundle<FluentResource>,
 }
 
-const ENGLISH: &[&str] = &[include_str!("words/en/common.ftl"), include_str!("words/en/subscribers.ftl")];
-const RUSSIAN: &[&str] = &[include_str!("words/ru/common.ftl"), include_str!("words/ru/subscribers.ftl")];
+const ENGLISH: &[&str] = &[
+    include_str!("words/en/common.ftl"),
+    include_str!("words/en/digest.ftl"),
+    include_str!("words/en/subscribers.ftl"),
+];
+const RUSSIAN: &[&str] = &[
+    include_str!("words/ru/common.ftl"),
+    include_str!("words/ru/digest.ftl"),
+    include_str!("words/ru/subscribers.ftl"),
+];
 
 static EN: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| bundle(Language::En, ENGLISH));
 static RU: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| bundle(Language::Ru, RUSSIAN));
