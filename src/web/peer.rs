@@ -44,10 +44,11 @@ impl Peer {
 }
 
 fn prefix(ip: IpAddr) -> IpNet {
-    // OK because 24 and 48 are lengths of prefixes.
     match ip {
+        // OK because 24 is the length of a prefix.
         IpAddr::V4(ip) => Ipv4Net::new(ip, 24).expect("a length").trunc().into(),
-        IpAddr::V6(ip) => Ipv6Net::new(ip, 48).expect("a length").trunc().into(), // OK because of the same.
+        // OK because 48 is one as well.
+        IpAddr::V6(ip) => Ipv6Net::new(ip, 48).expect("a length").trunc().into(),
     }
 }
 
