@@ -160,10 +160,8 @@ mod tests {
     fn what_is_no_address_is_refused() {
         use AddressError::*;
         let long_local = format!("{}@example.org", "a".repeat(65));
-        let long = format!(
-            "a@{}.org",
-            ["b".repeat(60), "c".repeat(60), "d".repeat(60), "e".repeat(60), "f".repeat(20)].join(".")
-        );
+        let labels = ["b", "c", "d", "e"].map(|l| l.repeat(57)).join(".");
+        let long = format!("{}@{labels}.org", "a".repeat(20));
         for (typed, why) in [
             ("", Empty),
             ("   ", Empty),

@@ -300,7 +300,7 @@ impl Newsroom {
     /// The same address without the newsroom's name, for mails to somebody who may be a stranger.
     pub fn discreet_sender(&self, newsletter: Option<&Newsletter>, host: &str) -> String {
         let sender = self.sender(newsletter, host);
-        let address = crate::mail::address_of(&sender).map_or(sender, |a| a.as_str().to_owned());
+        let address = sender.parse::<lettre::message::Mailbox>().map_or(sender, |party| party.email.to_string());
         match newsletter.and_then(|n| n.discreet_name.as_deref()) {
             Some(name) => format!("\"{}\" <{address}>", name.replace('"', "")),
             None => address,

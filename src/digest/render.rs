@@ -706,7 +706,9 @@ mod tests {
     fn the_frame_speaks_the_readers_language_and_the_text_says_which_it_is_in() {
         let russian = one(&issue(), &entries(), Edition::Links, Language::Ru);
         let html = russian.html.unwrap();
-        assert!(html.contains("<html lang=\"ru\"") && html.contains("<h1") && html.contains("Новости"));
+        assert!(html.contains("<html lang=\"ru\""), "lang");
+        assert!(html.contains("<h1"), "h1");
+        assert!(html.contains("Новости"), "{html}");
         assert!(html.contains(" lang=\"en\""));
         assert!(russian.text.contains("№\u{a0}42") && russian.text.contains("16 октября"), "{}", russian.text);
         assert!(!one(&issue(), &entries(), Edition::Links, Language::En).html.unwrap().contains("lang=\"ru\""));

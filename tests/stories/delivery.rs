@@ -69,7 +69,7 @@ async fn seed(house: &House, addresses: &[String]) -> Vec<i64> {
         .await
         .unwrap();
         tx.query(
-            "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, 0, 0)",
+            "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, NULL, 0)",
         )
         .bind(id)
         .bind(WEEKLY)
