@@ -386,16 +386,10 @@ impl Reader {
     fn close_container(&mut self) {
         match self.open.pop() {
             None => {}
-            Some(Container::Quote(blocks)) => {
-                if !blocks.is_empty() {
-                    self.put(Block::Quote(blocks));
-                }
-            }
-            Some(Container::List { numbered, items }) => {
-                if !items.is_empty() {
-                    self.put(Block::List { numbered, items });
-                }
-            }
+            Some(Container::Quote(blocks)) if blocks.is_empty() => {}
+            Some(Container::Quote(blocks)) => self.put(Block::Quote(blocks)),
+            Some(Container::List { items, .. }) if items.is_empty() => {}
+            Some(Container::List { numbered, items }) => self.put(Block::List { numbered, items }),
             Some(Container::Item(blocks)) => match self.open.last_mut() {
                 _ if blocks.is_empty() => {}
                 Some(Container::List { items, .. }) => items.push(blocks),
