@@ -2,7 +2,7 @@
 //!
 //! The parser is good but not ours, and has been seen to panic; so it runs on a thread of its own with a deadline. A panic
 //! there is one sentence about that feed. A thread that never came back would be left behind and hold one of
-//! [`PARSERS`]' places, which bounds what such feeds can cost.
+//! `PARSERS` places, which bounds what such feeds can cost.
 
 use std::collections::HashMap;
 use std::time::Duration;

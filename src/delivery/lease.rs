@@ -1,7 +1,7 @@
 //! The right to send, for a while.
 //!
 //! A process that sends holds one lease for all that it has claimed, and renews it every few seconds. Before each mail it
-//! looks whether the lease still has [`MARGIN`] to go. So a process that is frozen for two minutes, or cannot reach the
+//! looks whether the lease still has `MARGIN` to go. So a process that is frozen for two minutes, or cannot reach the
 //! database, sends nothing when it wakes: another may have taken its readers over. Two clocks are asked, because either
 //! alone can lie: the wall's, by which the others judge, may be set back, and the process's own stands still in a machine
 //! that sleeps.

@@ -10,7 +10,7 @@ pub struct DeskPage {
     pub name: String,
     /// What they may do.
     pub role: Role,
-    /// The entry of the navigation that is open: one of [`SECTIONS`]' names, or `you`.
+    /// The entry of the navigation that is open: one of `SECTIONS`' names, or `you`.
     pub section: &'static str,
     /// Messages above the page: what was done, or what is wrong.
     pub notes: Vec<Note>,

@@ -90,7 +90,7 @@ impl<E: std::error::Error> From<E> for Problem {
     }
 }
 
-/// The status alone; [`show`] makes the page, where language and newsroom are known.
+/// The status alone; `show` makes the page, where language and newsroom are known.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if let Problem::SignIn(path) = &self {
