@@ -27,6 +27,9 @@ const MOST_ENTRIES: usize = 300;
 pub(super) const SUMMARY: usize = 320;
 /// A description longer than this is the article itself.
 const WHOLE_TEXT: usize = 700;
+/// How a link begins that only leads to the article itself.
+const READ_MORE: [&str; 6] =
+    ["read more", "read full", "read the full", "continue reading", "читать далее", "подробнее"];
 /// Texts longer than this are not articles.
 const LONGEST_TEXT: usize = 1 << 20;
 
@@ -145,6 +148,14 @@ fn prepared(text: String) -> String {
         text = text[end + 2..].trim_start();
     }
     let mut text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')).collect();
+    // RSS has no namespace; some feeds give it one that the parser has never heard of, and it then sees nothing in them.
+    if let Some((start, end)) = text.find("<rss").and_then(|at| Some((at, at + text[at..].find('>')?)))
+        && let Some(at) = text[start..end].find(" xmlns=").map(|at| start + at)
+        && let Some(quote) = text[at + 7..].chars().next().filter(|c| matches!(c, '"' | '\''))
+        && let Some(length) = text[at + 8..end].find(quote)
+    {
+        text.replace_range(at..at + 9 + length, "");
+    }
     // The whole text in the feeds that Russian newsrooms make for a search engine; the parser knows only its sister.
     if text.contains("<yandex:full-text") && !text.contains("<content:encoded") {
         text = text
@@ -400,8 +411,11 @@ fn summary_of(body: &str, article: &Url) -> String {
         let Some(inner) = open.strip_suffix("</a>") else { break };
         let Some(start) = inner.rfind("<a href=\"") else { break };
         let href = inner[start + 9..].split('"').next().unwrap_or_default().replace("&amp;", "&");
-        let back = Url::parse(&href).is_ok_and(|u| canonical(u) == *article);
-        if !back || html::plain(&inner[start..]).chars().count() > 40 {
+        let words = html::plain(&inner[start..]).to_lowercase();
+        // A feed's own links may go through a counter, and then only the words tell.
+        let back = Url::parse(&href).is_ok_and(|u| canonical(u) == *article)
+            || READ_MORE.iter().any(|phrase| words.starts_with(phrase));
+        if !back || words.chars().count() > 40 {
             break;
         }
         body = inner[..start].trim_end();
@@ -534,6 +548,7 @@ mod tests {
         for text in [
             "\n\n<?xml version='1.0' encoding='utf-8'?><rss version='2.0'><channel><item><title>A & B</title><link>https://a.example/?x=1&y=2</link></item></channel></rss>",
             "Warning: mysql_connect() in /var/www<br/>\n<?xml version='1.0'?><rss version='2.0'><channel><item><title>A &amp; B</title><link>https://a.example/?x=1&amp;y=2</link></item></channel></rss>",
+            "<rss xmlns='http://backend.userland.com/rss2' version='2.0'><channel><item><title>A &amp; B</title><link>https://a.example/?x=1&amp;y=2</link></item></channel></rss>",
             "<rss><channel><item><title>A &amp; B</title><link>https://a.example/?x=1&amp;y=2</link></item></channel></rss>",
             "<rss version='2.00' a='b'><channel><item><title>A &amp; \u{8}B</title><link>https://a.example/?x=1&amp;y=2</link></item></channel></rss>",
         ] {
