@@ -1,6 +1,7 @@
 //! Rules in plain words, each told on both databases, through the real router, with the mailbox looked at beside the
 //! database.
 
+mod articles;
 mod delivery;
 mod house;
 mod mailbox;
