@@ -577,7 +577,7 @@ async fn preview(
     Query(which): Query<Which>,
 ) -> Result<Response, Response> {
     desk.require(Role::Editor).map_err(IntoResponse::into_response)?;
-    mail_shown(&Proof::of(&app, id).await?, &which)
+    Ok(mail_shown(&Proof::of(&app, id).await?, &which)?)
 }
 
 /// The preview of what is being typed. It saves nothing.
@@ -599,15 +599,13 @@ async fn preview_draft(
             sizes.iter().map(|size| serde_json::json!({ "id": size.id, "label": size.label, "kb": size.kb })).collect();
         return Ok(Json(serde_json::json!({ "sizes": sizes })).into_response());
     }
-    mail_shown(&proof, &which)
+    Ok(mail_shown(&proof, &which)?)
 }
 
-#[expect(clippy::result_large_err, reason = "both sides are answers")]
-fn mail_shown(proof: &Proof, which: &Which) -> Result<Response, Response> {
+fn mail_shown(proof: &Proof, which: &Which) -> Result<Response, ProofError> {
     let edition = Edition::parse(&which.edition).unwrap_or(Edition::Links);
     let language = Language::parse(&which.lang).unwrap_or(proof.newsletter.language);
-    let rendered =
-        proof.shown(edition, language, which.asks != "no").map_err(|error| Response::from(ProofError::from(error)))?;
+    let rendered = proof.shown(edition, language, which.asks != "no")?;
     let policy = (header::CONTENT_SECURITY_POLICY, PREVIEW);
     Ok(match rendered.html.filter(|_| which.part != "text") {
         // Links open beside the page: what they lead to may not be shown in our frame.

@@ -44,12 +44,12 @@ fn mail_block(out: &mut String, block: &Block, look: Look<'_>, top: u32) {
         Block::Quote(inner) => {
             // A border on a cell is the only one that Outlook draws; a table has no margin of its own everywhere.
             let inner = mail(inner, Look { gap: look.gap.min(8), ..look });
-            write!(
+            writeln!(
                 out,
                 "<div style=\"height:{top}px;line-height:{top}px;font-size:0\">&nbsp;</div>\n\
                  <table role=\"presentation\" width=\"100%\" style=\"width:100%\"><tr><td class=\"hair ink\" \
                  style=\"padding:0 0 0 16px;border-left:3px solid #dcdad4;font:italic 18px/1.6 Georgia,'Times New Roman',serif;color:#17181a\">\n\
-                 <blockquote style=\"margin:0\">{inner}</blockquote></td></tr></table>\n"
+                 <blockquote style=\"margin:0\">{inner}</blockquote></td></tr></table>"
             )
         }
         Block::List { numbered, items } => {

@@ -3,6 +3,7 @@
 
 mod articles;
 mod delivery;
+mod digest;
 mod house;
 mod mailbox;
 mod smtp_sink;
