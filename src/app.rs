@@ -6,10 +6,12 @@ use crate::db::{self, Db};
 use crate::keys::{Drawer, KeyError, Keys};
 use crate::mail::{Mailer, outbox};
 use crate::newsroom::Newsroom;
+use crate::ops;
 use crate::web::{self, Limits};
 use crate::worker::{self, Bells, Task};
 use crate::{articles, delivery, digest, mail, staff, subscribers};
 use axum::Router;
+use axum::middleware::from_fn;
 use secrecy::ExposeSecret;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,9 +115,8 @@ impl App {
 }
 
 fn make_folder(url: &str) -> Result<(), StartError> {
-    let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
-    let path = path.trim_start_matches("//").split('?').next().unwrap_or(path);
-    match std::path::Path::new(path).parent().filter(|p| !p.as_os_str().is_empty()) {
+    let Some(path) = db::file_of(url) else { return Ok(()) };
+    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
         Some(folder) => {
             std::fs::create_dir_all(folder).map_err(|e| StartError::Folder(folder.display().to_string(), e))
         }
@@ -144,8 +145,9 @@ pub fn routes(app: &Shared) -> Router {
         .merge(digest::web::routes())
         .merge(delivery::desk::routes())
         .merge(staff::routes())
-        .merge(mail::web::routes());
-    web::around(rooms, app)
+        .merge(mail::web::routes())
+        .merge(ops::web::routes());
+    web::around(rooms, app).layer(from_fn(ops::web::measure))
 }
 
 /// All background work.

@@ -15,6 +15,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, Database, Encode, FromRow, Pool, Transaction, Type};
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a statement answers.
@@ -60,6 +61,12 @@ pub fn new_id() -> i64 {
     (i64::from_le_bytes(crate::keys::random()) & i64::MAX).max(1)
 }
 
+/// The file of a database that is one: SQLite's.
+pub fn file_of(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    Some(PathBuf::from(path.trim_start_matches("//").split('?').next().unwrap_or(path)))
+}
+
 impl Db {
     /// Opens the database that `url` names (`sqlite:PATH` or `postgres://…`), creating SQLite's file where it is
     /// missing. Does not migrate.
@@ -83,6 +90,30 @@ impl Db {
         match self {
             Db::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
             Db::Postgres(pool) => MIGRATIONS.run(pool).await,
+        }
+    }
+
+    /// How many migrations this program has that the database has not.
+    pub async fn missing_migrations(&self) -> Result<usize> {
+        let has: Result<Vec<(i64,)>> = self.read("SELECT version FROM _sqlx_migrations WHERE success").all().await;
+        let has = match has {
+            Ok(has) => has,
+            // There is no such table yet.
+            Err(Error::Database(_)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(MIGRATIONS.iter().filter(|wanted| !has.iter().any(|(version,)| *version == wanted.version)).count())
+    }
+
+    /// Folds SQLite's log into its file. Fails while anybody else has the database open.
+    pub async fn leave_wal(&self) -> Result<()> {
+        match self {
+            Db::Sqlite { readers, writer } => {
+                readers.close().await;
+                let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode = DELETE").fetch_one(writer).await?;
+                if mode == "delete" { Ok(()) } else { Err(Error::PoolTimedOut) }
+            }
+            Db::Postgres(_) => Ok(()),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod mail;
 pub mod money;
 pub mod newsroom;
+pub mod ops;
 pub mod staff;
 pub mod subscribers;
 pub mod web;

@@ -45,6 +45,9 @@ enum Command {
     },
     /// Friday with a sample newsroom, on a fresh folder, with nothing to set up.
     Demo(friday::demo::cli::Demo),
+    Check(friday::ops::cli::Check),
+    Backup(friday::ops::cli::Backup),
+    Restore(friday::ops::cli::Restore),
     /// Who works here.
     Staff {
         /// What to do.
@@ -88,7 +91,12 @@ async fn run(line: Line) -> Result<(), Failure> {
     if let Some(Command::Demo(demo)) = line.command {
         return friday::demo::cli::run(demo, start_log).await;
     }
-    let config = Config::load(line.config.as_deref()).map_err(|problems| problems.join("\nfriday: "))?;
+    let settings = Config::load(line.config.as_deref());
+    // Wrong settings are a finding too.
+    if let Some(Command::Check(asked)) = line.command {
+        return friday::ops::cli::check(settings, asked).await;
+    }
+    let config = settings.map_err(|problems| problems.join("\nfriday: "))?;
     start_log(&config)?;
     let open = async |config: Config| App::open(config, Clock::system()).await;
     match line.command.unwrap_or(Command::Serve { no_work: false }) {
@@ -107,6 +115,9 @@ async fn run(line: Line) -> Result<(), Failure> {
             friday::delivery::cli::run(&open(config).await?, command).await
         }
         Command::Demo(_) => unreachable!("the demo has settings of its own"),
+        Command::Check(_) => unreachable!("a check was run above"),
+        Command::Backup(asked) => friday::ops::cli::back_up(&config, asked).await,
+        Command::Restore(asked) => friday::ops::cli::restore(&config, asked).await,
         Command::Staff { command } => Ok(friday::staff::cli::run(&open(config).await?, command).await?),
         Command::Subscribers { command } => friday::subscribers::cli::run(&open(config).await?, command).await,
     }

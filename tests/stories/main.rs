@@ -7,6 +7,7 @@ mod digest;
 mod house;
 mod mailbox;
 mod smtp_sink;
+mod ops;
 mod staff;
 mod standin;
 mod subscribers;

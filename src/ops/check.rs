@@ -1,0 +1,387 @@
+//! Every setting, tried for real.
+
+use super::dns::Resolver;
+use super::{Finding, store};
+use crate::clock::Clock;
+use crate::config::{Config, STRIPE_API, Tls};
+use crate::db::{self, Db};
+use crate::keys::{Drawer, Keys};
+use crate::mail::{self, Mailer};
+use reqwest::StatusCode;
+use secrecy::ExposeSecret;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// What a check needs to be told beside the settings.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// The selector of the DKIM key.
+    pub dkim_selector: Option<String>,
+    /// The resolver to ask, instead of the system's.
+    pub resolver: Option<SocketAddr>,
+}
+
+/// Looks at everything and tells each finding as it is made.
+pub async fn everything(config: Config, look: &Look, tell: impl Fn(&Finding)) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut add = |findings: Vec<Finding>| {
+        findings.iter().for_each(&tell);
+        found.extend(findings);
+    };
+    add(site(&config));
+    add(newsroom(&config));
+    let (key, keys) = key(&config);
+    add(key);
+    let (database, db) = database(&config, keys.as_ref()).await;
+    add(database);
+    add(mail_server(&config).await);
+    add(stripe(&config).await);
+    add(domains(&config, look).await);
+    if let Some(db) = db {
+        db.close().await;
+    }
+    found
+}
+
+/// Whether readers somewhere else are meant to come here: then what is only untidy on one's own machine is a danger.
+fn is_public(config: &Config) -> bool {
+    let host = config.host().trim_matches(['[', ']']);
+    host != "localhost" && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn site(config: &Config) -> Vec<Finding> {
+    const ABOUT: &str = "site";
+    let url = &config.base_url;
+    if !is_public(config) {
+        let mend = "Set FRIDAY_BASE_URL to what readers reach before the first real mail.";
+        return vec![Finding::warn(
+            ABOUT,
+            format!("links in mails begin with {url}: they work on this machine only"),
+            mend,
+        )];
+    }
+    let mut found = vec![match config.is_https() {
+        true => Finding::ok(ABOUT, format!("links in mails begin with {url}")),
+        false => Finding::bad(
+            ABOUT,
+            format!("{url} is not encrypted: whoever is on the way sees who signs up"),
+            "Use https:// with one of the proxies in deploy/.",
+        ),
+    }];
+    if config.listen.ip().is_loopback() && config.trusted_proxies.is_empty() {
+        let mend = "Set FRIDAY_TRUSTED_PROXIES to the proxy's address, such as 127.0.0.1.";
+        found.push(Finding::warn(ABOUT, "no proxy is trusted, so limits cannot tell one visitor from another", mend));
+    }
+    found
+}
+
+fn newsroom(config: &Config) -> Vec<Finding> {
+    const ABOUT: &str = "newsroom";
+    let newsroom = &config.newsroom;
+    let mut found =
+        vec![Finding::ok(ABOUT, format!("{}, {} newsletter(s)", newsroom.name, newsroom.newsletters.len()))];
+    let mut want = |missing: bool, what: &str, mend: &str| {
+        if missing {
+            let says = format!("{what} is missing");
+            found.push(if config.smtp.is_some() {
+                Finding::bad(ABOUT, says, mend)
+            } else {
+                Finding::warn(ABOUT, says, mend)
+            });
+        }
+    };
+    want(
+        newsroom.postal_address.is_empty(),
+        "the postal address",
+        "Set postal_address in newsroom.toml: the law wants one in each issue.",
+    );
+    let anybody = newsroom.from.is_some() || newsroom.newsletters.iter().any(|n| n.from.is_some());
+    want(!anybody, "the sender's address", "Set from in newsroom.toml, such as \"Name <digest@example.org>\".");
+    if newsroom.privacy_policy.is_none() {
+        found.push(Finding::warn(
+            ABOUT,
+            "there is no privacy policy",
+            "Set privacy_policy in newsroom.toml to its address.",
+        ));
+    }
+    found
+}
+
+fn key(config: &Config) -> (Vec<Finding>, Option<Keys>) {
+    const ABOUT: &str = "key";
+    let path = &config.key_file;
+    let name = path.display();
+    if !path.exists() {
+        let mend = "It is made by the first start. If there was one, put it back: without it nobody can be written to.";
+        return (vec![Finding::warn(ABOUT, format!("there is no key at {name} yet"), mend)], None);
+    }
+    let keys = match Keys::open_or_create(path) {
+        Ok(keys) => keys,
+        Err(error) => {
+            return (
+                vec![Finding::bad(
+                    ABOUT,
+                    error.to_string(),
+                    "Put back the key file as it was made; no part of it may change.",
+                )],
+                None,
+            );
+        }
+    };
+    let mut found = vec![Finding::ok(ABOUT, format!("{name} can be read"))];
+    if is_open_to_others(path) {
+        found.push(Finding::bad(
+            ABOUT,
+            format!("{name} can be read by other users of this machine"),
+            format!("chmod 600 {name}"),
+        ));
+    }
+    let data = db::file_of(config.database_url.expose_secret());
+    let together = data.as_ref().and_then(|d| d.parent()).is_some_and(|folder| path.parent() == Some(folder));
+    if together && is_public(config) {
+        let mend = "Keep it in another place (deploy/friday.service hands it over as a credential): a stolen folder then names nobody.";
+        found.push(Finding::warn(ABOUT, "the key lies in the folder of the database", mend));
+    }
+    (found, Some(keys))
+}
+
+#[cfg(unix)]
+fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o007 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
+}
+
+async fn database(config: &Config, keys: Option<&Keys>) -> (Vec<Finding>, Option<Db>) {
+    const ABOUT: &str = "database";
+    let url = config.database_url.expose_secret();
+    if let Some(file) = db::file_of(url).filter(|file| !file.exists()) {
+        let says = format!("there is none at {} yet", file.display());
+        return (vec![Finding::warn(ABOUT, says, "friday serve makes it, or friday restore.")], None);
+    }
+    let db = match Db::open(url).await {
+        Ok(db) => db,
+        Err(error) => {
+            let mend = "Look at FRIDAY_DATABASE_URL, and whether the server runs and lets this user in.";
+            return (vec![Finding::bad(ABOUT, format!("it cannot be opened: {error}"), mend)], None);
+        }
+    };
+    let kind = if db.is_postgres() { "PostgreSQL" } else { "SQLite" };
+    let mut found = Vec::new();
+    match db.missing_migrations().await {
+        Ok(0) => found.push(Finding::ok(ABOUT, format!("{kind}, up to date"))),
+        Ok(n) => found.push(Finding::warn(
+            ABOUT,
+            format!("{kind}, {n} migration(s) behind this program"),
+            "friday migrate, or the next start.",
+        )),
+        Err(error) => found.push(Finding::bad(
+            ABOUT,
+            format!("{kind} does not answer: {error}"),
+            "Look at the server's log and the disk.",
+        )),
+    }
+    if let Err(error) = store::try_to_write(&db).await {
+        let mend = "Look at who owns the file or the tables, and at the space on the disk.";
+        found.push(Finding::bad(ABOUT, format!("it cannot be written to: {error}"), mend));
+    }
+    let mark = store::key_mark(&db).await.ok().flatten();
+    if let (Some(keys), Some(mark)) = (keys, mark) {
+        found.push(match keys.open(Drawer::Staff, b"key", &mark) {
+            Ok(_) => Finding::ok("key", "it fits the database"),
+            Err(_) => Finding::bad(
+                "key",
+                "it does not fit this database",
+                "Put back the key that was there when the database was made.",
+            ),
+        });
+    }
+    (found, Some(db))
+}
+
+async fn mail_server(config: &Config) -> Vec<Finding> {
+    const ABOUT: &str = "mail";
+    let Some(smtp) = &config.smtp else {
+        let mend = "Set FRIDAY_SMTP_URL before the first real mail.";
+        return vec![Finding::warn(
+            ABOUT,
+            "there is no mail server: mails go to the page /mailbox of this machine",
+            mend,
+        )];
+    };
+    let server = format!("{}:{}", smtp.host, smtp.port);
+    let mut found = Vec::new();
+    match Mailer::from_config(config, &Clock::system()).connect().await {
+        Ok(connection) => {
+            connection.quit().await;
+            let how = match (smtp.tls, smtp.login.is_some()) {
+                (Tls::None, false) => "answers",
+                (Tls::None, true) => "answers and signs us in",
+                (_, false) => "answers, encrypted",
+                (_, true) => "answers, encrypted, and signs us in",
+            };
+            found.push(Finding::ok(ABOUT, format!("{server} {how}")));
+        }
+        Err(error) => {
+            let mend = "Look at FRIDAY_SMTP_URL: host, port, smtp:// (STARTTLS) or smtps://, user and password.";
+            found.push(Finding::bad(ABOUT, error.to_string(), mend));
+        }
+    }
+    let is_here = smtp.host == "localhost" || smtp.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if smtp.tls == Tls::None && !is_here {
+        let says = format!("mails go to {server} in clear: whoever is on the way sees who reads");
+        found.push(Finding::bad(ABOUT, says, "Leave out ?tls=none, which is for a relay on this machine."));
+    }
+    found
+}
+
+async fn stripe(config: &Config) -> Vec<Finding> {
+    const ABOUT: &str = "stripe";
+    let Some(stripe) = &config.stripe else {
+        let mend = "Set FRIDAY_STRIPE_SECRET_KEY and FRIDAY_STRIPE_WEBHOOK_SECRETS to open it.";
+        return vec![Finding::warn(ABOUT, "giving is not open: there is no key", mend)];
+    };
+    let asked = reqwest::Client::new()
+        .get(format!("{}/v1/events?limit=1", stripe.api_base.trim_end_matches("/v1")))
+        .bearer_auth(stripe.secret_key.expose_secret())
+        .timeout(Duration::from_secs(15))
+        .send()
+        .await;
+    let mut found = vec![match asked.map(|answer| answer.status()) {
+        Ok(status) if status.is_success() => Finding::ok(ABOUT, "the key is known and may read events"),
+        Ok(StatusCode::UNAUTHORIZED) => Finding::bad(
+            ABOUT,
+            "Stripe does not know the key",
+            "Copy the secret key from Stripe's dashboard once more.",
+        ),
+        Ok(StatusCode::FORBIDDEN) => Finding::bad(
+            ABOUT,
+            "the key may not read events",
+            "Give the restricted key the right to read events, or use a secret key.",
+        ),
+        Ok(status) => {
+            Finding::bad(ABOUT, format!("Stripe answers {status}"), "Try again later; status.stripe.com says more.")
+        }
+        Err(_) => Finding::bad(ABOUT, "Stripe cannot be reached", "Look at this machine's way to the internet."),
+    }];
+    let is_test = stripe.secret_key.expose_secret().contains("_test_");
+    if is_test && is_public(config) && stripe.api_base == STRIPE_API {
+        found.push(Finding::warn(ABOUT, "the key is a test key: no money is taken", "Use the live key when you open."));
+    }
+    found
+}
+
+/// The domains that mails are from, each once.
+fn sender_domains(config: &Config) -> Vec<String> {
+    let newsroom = &config.newsroom;
+    let senders = newsroom.from.iter().chain(newsroom.newsletters.iter().filter_map(|n| n.from.as_ref()));
+    let mut domains: Vec<String> = senders.filter_map(|s| mail::address_of(s)).map(|a| a.domain().to_owned()).collect();
+    domains.sort();
+    domains.dedup();
+    domains
+}
+
+async fn domains(config: &Config, look: &Look) -> Vec<Finding> {
+    const ABOUT: &str = "dns";
+    if config.smtp.is_none() && look.resolver.is_none() {
+        return Vec::new();
+    }
+    let Some(resolver) = look.resolver.map(Resolver).or_else(Resolver::of_system) else {
+        let mend = "Say --resolver ADDRESS:53, or look yourself for SPF, DKIM and DMARC of the sender's domain.";
+        return vec![Finding::warn(ABOUT, "this machine names no DNS resolver", mend)];
+    };
+    let mut found = Vec::new();
+    for domain in sender_domains(config) {
+        match records(&resolver, &domain, look.dkim_selector.as_deref()).await {
+            Ok(findings) => found.extend(findings),
+            Err(error) => {
+                let mend = "Look at this machine's resolver, or say another with --resolver ADDRESS:53.";
+                found.push(Finding::warn(ABOUT, format!("{domain}: {error}"), mend));
+            }
+        }
+    }
+    found
+}
+
+async fn records(
+    resolver: &Resolver,
+    domain: &str,
+    selector: Option<&str>,
+) -> Result<Vec<Finding>, super::dns::DnsError> {
+    const ABOUT: &str = "dns";
+    let mut found = Vec::new();
+    let spf: Vec<String> = resolver.texts(domain).await?.into_iter().filter(|t| t.starts_with("v=spf1")).collect();
+    found.push(match spf.as_slice() {
+        [] => Finding::bad(
+            ABOUT,
+            format!("{domain} has no SPF record"),
+            format!(
+                "Add a TXT record to {domain} as your mail server's operator says, such as \"v=spf1 include:… -all\"."
+            ),
+        ),
+        [one] if one.contains("+all") => {
+            Finding::bad(ABOUT, format!("the SPF record of {domain} lets everybody send"), "End it with -all.")
+        }
+        [_] => Finding::ok(ABOUT, format!("{domain} has an SPF record")),
+        _ => Finding::bad(
+            ABOUT,
+            format!("{domain} has {} SPF records, which counts as none", spf.len()),
+            "Make one of them (RFC 7208, 3.2).",
+        ),
+    });
+    found.push(match selector {
+        None => Finding::warn(ABOUT, format!("DKIM of {domain} was not looked at"), "Say --dkim-selector NAME; your mail server's operator knows it. Or send yourself a test and look for dkim=pass."),
+        Some(selector) => {
+            let name = format!("{selector}._domainkey.{domain}");
+            // An empty p= is a key that was withdrawn (RFC 6376, 3.6.1).
+            let has_key = |text: &String| text.split(';').any(|tag| tag.trim().strip_prefix("p=").is_some_and(|key| !key.trim().is_empty()));
+            match resolver.texts(&name).await?.iter().any(has_key) {
+                true => Finding::ok(ABOUT, format!("{name} has a DKIM key")),
+                false => Finding::bad(ABOUT, format!("{name} has no DKIM key"), "Publish the one that your mail server signs with."),
+            }
+        }
+    });
+    found.push(match dmarc(resolver, domain).await? {
+        None => Finding::bad(
+            ABOUT,
+            format!("{domain} has no DMARC record"),
+            format!(
+                "Add a TXT record to _dmarc.{domain}: \"v=DMARC1; p=none\" to begin with. Large receivers ask for one."
+            ),
+        ),
+        Some(record) if record.replace(' ', "").contains(";p=none") => Finding::warn(
+            ABOUT,
+            format!("the DMARC record of {domain} only watches"),
+            "When all your mails pass, make it p=quarantine or p=reject: others can write in your name until then.",
+        ),
+        Some(_) => Finding::ok(ABOUT, format!("{domain} has a DMARC record")),
+    });
+    if resolver.mail_hosts(domain).await? == 0 {
+        found.push(Finding::warn(
+            ABOUT,
+            format!("{domain} takes no mail"),
+            "Readers answer, and mails come back: give it an MX record.",
+        ));
+    }
+    Ok(found)
+}
+
+/// The record of the domain, or of the one above it (RFC 7489, 6.6.3) as far up as two labels.
+async fn dmarc(resolver: &Resolver, domain: &str) -> Result<Option<String>, super::dns::DnsError> {
+    let mut name = domain;
+    loop {
+        let texts = resolver.texts(&format!("_dmarc.{name}")).await?;
+        if let Some(record) = texts.into_iter().find(|t| t.starts_with("v=DMARC1")) {
+            return Ok(Some(record));
+        }
+        match name.split_once('.') {
+            Some((_, above)) if above.contains('.') => name = above,
+            _ => return Ok(None),
+        }
+    }
+}
