@@ -2,16 +2,22 @@
 
 use super::dns::Resolver;
 use super::{Finding, store};
+use crate::app::App;
+use crate::articles;
 use crate::clock::Clock;
 use crate::config::{Config, STRIPE_API, Tls};
 use crate::db::{self, Db};
 use crate::keys::{Drawer, Keys};
 use crate::mail::{self, Mailer};
+use futures_util::stream::{self, StreamExt};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+
+/// How many feeds are read at once.
+const AT_ONCE: usize = 4;
 
 /// What a check needs to be told beside the settings.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +44,12 @@ pub async fn everything(config: Config, look: &Look, tell: impl Fn(&Finding)) ->
     add(mail_server(&config).await);
     add(stripe(&config).await);
     add(domains(&config, look).await);
-    if let Some(db) = db {
-        db.close().await;
+    if let (Some(db), Some(keys)) = (db, keys) {
+        let clock = Clock::system();
+        let mailer = Mailer::from_config(&config, &clock);
+        let app = App::assemble(config, db, keys, mailer, clock);
+        add(feeds(&app).await);
+        app.db.close().await;
     }
     found
 }
@@ -274,6 +284,27 @@ async fn stripe(config: &Config) -> Vec<Finding> {
         found.push(Finding::warn(ABOUT, "the key is a test key: no money is taken", "Use the live key when you open."));
     }
     found
+}
+
+/// Each feed, read once more. Those of the settings count as long as none is in the database.
+async fn feeds(app: &App) -> Vec<Finding> {
+    const ABOUT: &str = "feeds";
+    let known = articles::store::feeds(&app.db).await.unwrap_or_default();
+    let mut urls: Vec<String> = known.into_iter().map(|feed| feed.url).collect();
+    if urls.is_empty() {
+        urls.extend(app.newsroom().feeds.iter().map(|feed| feed.url.clone()));
+    }
+    if urls.is_empty() {
+        let mend = "Add one on the page Articles, or to newsroom.toml.";
+        return vec![Finding::warn(ABOUT, "there is no feed: articles are added one by one", mend)];
+    }
+    let read = |url: String| async move {
+        match articles::task::try_feed(app, &url).await {
+            Ok(document) => Finding::ok(ABOUT, format!("{url} has {} article(s)", document.entries.len())),
+            Err(trouble) => Finding::bad(ABOUT, format!("{url}: {trouble}"), "Look at its address with a browser."),
+        }
+    };
+    stream::iter(urls).map(read).buffered(AT_ONCE).collect().await
 }
 
 /// The domains that mails are from, each once.
