@@ -1,0 +1,126 @@
+// One walk through a running Friday in a real Chromium: sign up, confirm from the mailbox, sign in as staff; each page
+// looked at by axe-core at 1,280 and 320 px. Usage: node walk.mjs PATH_TO_FRIDAY. Last line: "N passed, N failed".
+import { spawn, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const friday = resolve(process.argv[2]);
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const folder = mkdtempSync(join(tmpdir(), 'friday-walk-'));
+const port = await new Promise(done => {
+  const server = createServer().listen(0, '127.0.0.1', () => {
+    const { port } = server.address();
+    server.close(() => done(port));
+  });
+});
+const site = `http://127.0.0.1:${port}`;
+const env = {
+  PATH: process.env.PATH,
+  FRIDAY_LISTEN: `127.0.0.1:${port}`,
+  FRIDAY_BASE_URL: site,
+  FRIDAY_DATABASE_URL: `sqlite:${join(folder, 'friday.db')}`,
+  FRIDAY_KEY_FILE: join(folder, 'friday.key'),
+};
+const server = spawn(friday, ['serve'], { cwd: folder, env, stdio: ['ignore', 'inherit', 'inherit'] });
+
+let passed = 0;
+let failed = 0;
+function check(name, good, why = '') {
+  if (good) passed++; else failed++;
+  console.log(`${good ? 'ok    ' : 'FAILED'} ${name}${good ? '' : ` ${why}`}`);
+}
+
+async function until(name, ask) {
+  for (let i = 0; i < 200; i++) {
+    const answer = await ask().catch(() => undefined);
+    if (answer) return answer;
+    await new Promise(done => setTimeout(done, 100));
+  }
+  throw new Error(`${name}: not in 20 seconds`);
+}
+
+// Looks at a page at both widths: no fault for axe, nothing wider than the screen.
+async function look(page, name) {
+  for (const width of [1280, 320]) {
+    await page.setViewportSize({ width, height: 800 });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    check(`${name}, ${width} px: no sideways scrolling`, wide <= 0, `${wide} px too wide`);
+    await page.addScriptTag({ path: axe });
+    const { violations } = await page.evaluate(() => window.axe.run());
+    check(`${name}, ${width} px: axe finds nothing`, violations.length === 0,
+      violations.map(v => `${v.id} at ${v.nodes[0].target}`).join('; '));
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+async function signUp(browser, script) {
+  const how = script ? 'with script' : 'without script';
+  // axe is put in as a script of the page, which the site's own policy rightly forbids.
+  const context = await browser.newContext({ javaScriptEnabled: script, bypassCSP: true });
+  const page = await context.newPage();
+  const address = `reader-${script}@example.org`;
+  await page.goto(`${site}/newsletters/weekly`);
+  if (script) await look(page, 'newsletter');
+  await page.fill('input[name=email]', address);
+  // A form that comes back in a second was filled in by a machine.
+  await page.waitForTimeout(3500);
+  await page.click('form[action$="/subscribe"] button:not([name])');
+  check(`sign-up is answered ${how}`, !page.url().includes('error') && (await page.locator('h1').count()) === 1);
+  if (script) await look(page, 'after the sign-up');
+  const link = await until('the confirmation arrives', async () => {
+    await page.goto(`${site}/mailbox`);
+    const mail = page.locator('ul.picks a').first();
+    if (!(await mail.count())) return undefined;
+    if (!(await page.locator('ul.picks').innerText()).includes(address)) return undefined;
+    await page.goto(new URL(`${await mail.getAttribute('href')}?part=text`, site).href);
+    return (await page.locator('pre').innerText()).match(/https?:\/\/\S+\/confirm\/\S+/)?.[0];
+  });
+  await page.goto(link);
+  if (script) await look(page, 'confirm');
+  await page.click('main form button');
+  check(`confirming is answered ${how}`, (await page.locator('h1').count()) === 1);
+  if (script) await look(page, 'confirmed');
+  await context.close();
+}
+
+async function staff(browser) {
+  const out = execFileSync(friday, ['staff', 'add', 'editor@example.org', '--role', 'admin'], { cwd: folder, env }).toString();
+  const context = await browser.newContext({ bypassCSP: true });
+  const page = await context.newPage();
+  await page.goto(out.match(/https?:\/\/\S+/)[0]);
+  await look(page, 'choose a password');
+  for (const field of await page.locator('input[type=password]').all()) await field.fill('a long walk to the harbour');
+  await page.click('main form button');
+  await page.goto(`${site}/staff`);
+  check('staff are let in', !page.url().includes('sign-in'), page.url());
+  await look(page, 'desk');
+  for (const part of ['issues', 'articles', 'feeds', 'delivery']) {
+    const answer = await page.goto(`${site}/staff/${part}`);
+    check(`/staff/${part} is there`, answer.status() === 200, String(answer.status()));
+  }
+  await context.close();
+}
+
+let browser;
+try {
+  await until('Friday starts', async () => (await fetch(`${site}/readyz`)).ok);
+  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  browser = await chromium.launch({ executablePath, args });
+  await signUp(browser, true);
+  await signUp(browser, false);
+  await staff(browser);
+} catch (error) {
+  check('the walk came to its end', false, error.message);
+} finally {
+  await browser?.close();
+  server.kill('SIGTERM');
+  await new Promise(done => (server.exitCode === null ? server.once('exit', done) : done()));
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed ? 1 : 0;
