@@ -1,0 +1,264 @@
+//! What Friday asks Stripe for, as typed requests.
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use stripe_billing::billing_portal_session::CreateBillingPortalSession;
+use stripe_billing::invoice::{ListInvoice, RetrieveInvoice};
+use stripe_billing::subscription::{CancelSubscription, RetrieveSubscription};
+use stripe_checkout::checkout_session::{
+    CreateCheckoutSession, CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
+    CreateCheckoutSessionLineItemsPriceDataRecurring, CreateCheckoutSessionLineItemsPriceDataRecurringInterval as Interval,
+    CreateCheckoutSessionPaymentIntentData, CreateCheckoutSessionSubscriptionData, ListCheckoutSession, ProductData,
+    RetrieveCheckoutSession,
+};
+use stripe_checkout::{CheckoutSessionLocale, CheckoutSessionMode, CheckoutSessionSubmitType};
+use stripe_client_core::StripeRequest;
+use stripe_core::charge::RetrieveCharge;
+use stripe_core::customer::RetrieveCustomer;
+use stripe_core::dispute::RetrieveDispute;
+use stripe_core::event::ListEvent;
+use stripe_core::refund::{ListRefund, RetrieveRefund};
+use stripe_types::RangeQueryTs;
+
+use crate::clock::Moment;
+use crate::support::answers::{
+    ATTEMPT, Charge, Customer, Dispute, Event, HasId, Invoice, List, Portal, Refund, Session, Subscription,
+};
+use crate::support::stripe::{Stripe, StripeError};
+use crate::support::{Choice, Frequency};
+use crate::words::Language;
+
+/// How much Stripe lists at once, at most.
+const PAGE: i64 = 100;
+
+/// What Checkout is to show and where it leads back to.
+#[derive(Debug)]
+pub struct Checkout<'a> {
+    /// Our attempt.
+    pub attempt: i64,
+    /// What is given.
+    pub choice: Choice,
+    /// What it is called on Stripe's page and receipts.
+    pub title: String,
+    /// The language of Stripe's page.
+    pub language: Language,
+    /// Whether the newsroom is a charity and says "donate".
+    pub donation: bool,
+    /// What our addresses begin with.
+    pub base_url: &'a str,
+}
+
+/// Makes a page at Checkout. The same attempt gets the same page, however often it asks.
+///
+/// Which payment methods are offered is set at Stripe, and `expires_at` is left to Stripe as well (a day): so a repeat
+/// of the request is the same request to the letter, as its idempotency demands.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn check_out(stripe: &Stripe, page: &Checkout<'_>) -> Result<Session, StripeError> {
+    let Choice { frequency, money } = page.choice;
+    let ours: HashMap<String, String> = HashMap::from([(ATTEMPT.to_owned(), page.attempt.to_string())]);
+    // The type has no constructor for a code; every code parses, and Stripe refuses what it does not take.
+    let Ok(currency) = money.currency.lower().parse::<stripe_types::Currency>();
+    let recurring = match frequency {
+        Frequency::Once => None,
+        Frequency::Monthly => Some(CreateCheckoutSessionLineItemsPriceDataRecurring::new(Interval::Month)),
+        Frequency::Annual => Some(CreateCheckoutSessionLineItemsPriceDataRecurring::new(Interval::Year)),
+    };
+    let price = CreateCheckoutSessionLineItemsPriceData {
+        product_data: Some(ProductData::new(page.title.clone())),
+        recurring,
+        unit_amount: Some(money.minor),
+        ..CreateCheckoutSessionLineItemsPriceData::new(currency)
+    };
+    let item = CreateCheckoutSessionLineItems { price_data: Some(price), quantity: Some(1), ..Default::default() };
+    let back = format!(
+        "{}/support?frequency={frequency}&amount={}&currency={}",
+        page.base_url,
+        money.plain(),
+        money.currency.lower()
+    );
+    let mut request = CreateCheckoutSession::new()
+        .line_items([item])
+        // Stripe writes the id into the braces; they must arrive as they are.
+        .success_url(format!("{}/support/thanks?session={{CHECKOUT_SESSION_ID}}", page.base_url))
+        .cancel_url(back)
+        .client_reference_id(page.attempt.to_string())
+        .locale(match page.language {
+            Language::En => CheckoutSessionLocale::En,
+            Language::Ru => CheckoutSessionLocale::Ru,
+        })
+        .metadata(ours.clone());
+    // The metadata must stand on what lives on as well: a renewal's invoice knows its subscription and no session.
+    request = if frequency == Frequency::Once {
+        let data = CreateCheckoutSessionPaymentIntentData { metadata: Some(ours), ..Default::default() };
+        let request = request.mode(CheckoutSessionMode::Payment).payment_intent_data(data);
+        if page.donation { request.submit_type(CheckoutSessionSubmitType::Donate) } else { request }
+    } else {
+        let data = CreateCheckoutSessionSubscriptionData { metadata: Some(ours), ..Default::default() };
+        request.mode(CheckoutSessionMode::Subscription).subscription_data(data)
+    };
+    stripe.act(&request, &format!("friday-attempt-{}", page.attempt)).await
+}
+
+/// The page at Checkout with its payment.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn session(stripe: &Stripe, id: &str) -> Result<Session, StripeError> {
+    let expand = ["payment_intent.latest_charge".to_owned()];
+    stripe.read(&RetrieveCheckoutSession::new(id).expand(expand)).await
+}
+
+/// A bill with its payments.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn invoice(stripe: &Stripe, id: &str) -> Result<Invoice, StripeError> {
+    stripe.read(&RetrieveInvoice::new(id).expand(["payments".to_owned()])).await
+}
+
+/// A recurring gift.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn subscription(stripe: &Stripe, id: &str) -> Result<Subscription, StripeError> {
+    stripe.read(&RetrieveSubscription::new(id)).await
+}
+
+/// A charge with what was given back of it.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn charge(stripe: &Stripe, id: &str) -> Result<Charge, StripeError> {
+    stripe.read(&RetrieveCharge::new(id).expand(["refunds".to_owned()])).await
+}
+
+/// A refund.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn refund(stripe: &Stripe, id: &str) -> Result<Refund, StripeError> {
+    stripe.read(&RetrieveRefund::new(id).expand(["charge".to_owned()])).await
+}
+
+/// A dispute with the movements that it caused.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn dispute(stripe: &Stripe, id: &str) -> Result<Dispute, StripeError> {
+    stripe.read(&RetrieveDispute::new(id)).await
+}
+
+/// Who gives; read for the address, when a mail is to be written.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn customer(stripe: &Stripe, id: &str) -> Result<Customer, StripeError> {
+    stripe.read(&RetrieveCustomer::new(id)).await
+}
+
+/// Ends a recurring gift at once. Asking twice is no error to us, though it is one to Stripe.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn end(stripe: &Stripe, subscription_id: &str) -> Result<Subscription, StripeError> {
+    let once = format!("friday-end-{subscription_id}");
+    match stripe.act(&CancelSubscription::new(subscription_id), &once).await {
+        Err(StripeError::Refused { status: 400 | 404, .. }) => subscription(stripe, subscription_id).await,
+        answer => answer,
+    }
+}
+
+/// Stripe's page where a giver changes their card. `once` tells one press from the next.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn portal(stripe: &Stripe, customer_id: &str, return_url: String, once: i64) -> Result<Portal, StripeError> {
+    let request = CreateBillingPortalSession::new().customer(customer_id).return_url(return_url);
+    stripe.act(&request, &format!("friday-portal-{once}")).await
+}
+
+/// All events of the `kinds` since then, oldest last, as Stripe lists them.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn events(stripe: &Stripe, kinds: &[&str], since: Moment) -> Result<Vec<Event>, StripeError> {
+    let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+    let first = ListEvent::new().created(RangeQueryTs::gte(since.seconds())).types(kinds).limit(PAGE);
+    all(stripe, |after| match after {
+        None => first.clone(),
+        Some(id) => first.clone().starting_after(id),
+    })
+    .await
+}
+
+/// All paid bills made since then.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn invoices(stripe: &Stripe, since: Moment) -> Result<Vec<Invoice>, StripeError> {
+    let expand = ["data.payments".to_owned()];
+    let first = ListInvoice::new().created(RangeQueryTs::gte(since.seconds())).expand(expand).limit(PAGE);
+    all(stripe, |after| match after {
+        None => first.clone(),
+        Some(id) => first.clone().starting_after(id),
+    })
+    .await
+}
+
+/// All pages at Checkout made since then.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn sessions(stripe: &Stripe, since: Moment) -> Result<Vec<Session>, StripeError> {
+    let expand = ["data.payment_intent".to_owned()];
+    let first = ListCheckoutSession::new().created(RangeQueryTs::gte(since.seconds())).expand(expand).limit(PAGE);
+    all(stripe, |after| match after {
+        None => first.clone(),
+        Some(id) => first.clone().starting_after(id),
+    })
+    .await
+}
+
+/// All refunds made since then.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn refunds(stripe: &Stripe, since: Moment) -> Result<Vec<Refund>, StripeError> {
+    let first = ListRefund::new().created(RangeQueryTs::gte(since.seconds())).limit(PAGE);
+    all(stripe, |after| match after {
+        None => first.clone(),
+        Some(id) => first.clone().starting_after(id),
+    })
+    .await
+}
+
+/// Turns the pages until the last.
+async fn all<R, A>(stripe: &Stripe, page: impl Fn(Option<String>) -> R) -> Result<Vec<A>, StripeError>
+where
+    R: StripeRequest,
+    A: DeserializeOwned + HasId,
+{
+    let mut found: Vec<A> = Vec::new();
+    loop {
+        let list: List<A> = stripe.read(&page(found.last().map(|last| last.id().to_owned()))).await?;
+        let more = list.has_more && !list.data.is_empty();
+        found.extend(list.data);
+        if !more {
+            return Ok(found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_parameters_are_written_as_stripe_reads_them() {
+        let built = ListEvent::new().created(RangeQueryTs::gte(9)).types(["a".to_owned(), "b".to_owned()]).limit(PAGE).build();
+        assert_eq!(built.query.as_deref(), Some("created[gte]=9&limit=100&types[0]=a&types[1]=b"));
+    }
+}

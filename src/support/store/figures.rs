@@ -1,0 +1,220 @@
+//! Questions about the ledger and the gifts: for staff, for the giver's own page, for the reconciliation. Read only.
+
+use crate::clock::Moment;
+use crate::db::{Db, Result};
+use crate::money::{Currency, Money};
+use crate::support::{Frequency, GiftState, LineKind};
+
+/// A line of the ledger as a page shows it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Entry {
+    /// Stripe's id.
+    pub object_id: String,
+    /// What kind of movement.
+    pub kind: LineKind,
+    /// How often its payment is given.
+    pub frequency: Option<Frequency>,
+    currency: String,
+    amount: i64,
+    /// When it moved.
+    pub at: Moment,
+}
+
+impl Entry {
+    /// How much; below zero where it left us.
+    pub fn money(&self) -> Option<Money> {
+        Currency::from_code(&self.currency).ok().map(|currency| Money::new(self.amount, currency))
+    }
+}
+
+/// The ledger, the newest first, from that line on.
+pub async fn ledger(db: &Db, currency: &str, limit: i64, offset: i64) -> Result<Vec<Entry>> {
+    db.read(
+        "SELECT line.object_id, line.kind, COALESCE(line.frequency, paid.frequency) AS frequency, line.currency,
+             line.amount, line.at
+         FROM support_ledger line
+         LEFT JOIN support_ledger paid ON paid.kind = 'payment' AND paid.payment_intent = line.payment_intent
+         WHERE line.currency = $1
+         ORDER BY line.at DESC, line.object_id DESC LIMIT $2 OFFSET $3",
+    )
+    .bind(currency.to_owned())
+    .bind(limit)
+    .bind(offset)
+    .all()
+    .await
+}
+
+/// How many lines the ledger has in a currency.
+pub async fn lines(db: &Db, currency: &str) -> Result<i64> {
+    let (count,) = db.read("SELECT COUNT(*) FROM support_ledger WHERE currency = $1").bind(currency.to_owned()).one().await?;
+    Ok(count)
+}
+
+/// All that whoever has that index has given and got back.
+pub async fn given_by(db: &Db, donor: &[u8]) -> Result<Vec<Entry>> {
+    db.read(
+        "SELECT line.object_id, line.kind, paid.frequency AS frequency, line.currency, line.amount, line.at
+         FROM support_ledger paid
+         JOIN support_ledger line ON line.object_id = paid.object_id
+             OR (line.payment_intent = paid.payment_intent AND line.kind NOT IN ('payment', 'fee'))
+         WHERE paid.donor = $1 AND paid.kind = 'payment'
+         ORDER BY line.at DESC, line.object_id LIMIT 500",
+    )
+    .bind(donor.to_vec())
+    .all()
+    .await
+}
+
+/// What came in between two moments, by frequency; what went back is taken from the frequency of its payment.
+pub async fn received(db: &Db, currency: &str, from: Moment, to: Moment) -> Result<Vec<(Frequency, i64)>> {
+    db.read(
+        "SELECT COALESCE(line.frequency, paid.frequency, 'once') AS often, CAST(SUM(line.amount) AS BIGINT)
+         FROM support_ledger line
+         LEFT JOIN support_ledger paid ON paid.kind = 'payment' AND paid.payment_intent = line.payment_intent
+         WHERE line.currency = $1 AND line.at >= $2 AND line.at < $3 AND line.kind <> 'fee'
+         GROUP BY often ORDER BY often",
+    )
+    .bind(currency.to_owned())
+    .bind(from)
+    .bind(to)
+    .all()
+    .await
+}
+
+/// Recurring gifts of one kind and state: how many, and what they come to each time.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Standing {
+    /// How often.
+    pub frequency: Frequency,
+    /// In what state.
+    pub state: GiftState,
+    /// How many.
+    pub count: i64,
+    /// Their sum each time, in minor units.
+    pub sum: i64,
+}
+
+/// All recurring gifts in a currency that have not ended.
+pub async fn standing(db: &Db, currency: &str) -> Result<Vec<Standing>> {
+    db.read(
+        "SELECT frequency, state, COUNT(*) AS count, CAST(SUM(amount) AS BIGINT) AS sum
+         FROM support_gifts WHERE currency = $1 AND state IN ('active', 'failing', 'paused')
+         GROUP BY frequency, state ORDER BY frequency, state",
+    )
+    .bind(currency.to_owned())
+    .all()
+    .await
+}
+
+/// How many recurring gifts began and how many ended between two moments. One whose first payment never came is neither.
+pub async fn came_and_went(db: &Db, currency: &str, from: Moment, to: Moment) -> Result<(i64, i64)> {
+    db.read(
+        "SELECT COUNT(*) FILTER (WHERE started_at >= $2 AND started_at < $3),
+             COUNT(*) FILTER (WHERE ended_at >= $2 AND ended_at < $3)
+         FROM support_gifts
+         WHERE currency = $1 AND id IN (SELECT gift_id FROM support_ledger WHERE kind = 'payment' AND gift_id IS NOT NULL)",
+    )
+    .bind(currency.to_owned())
+    .bind(from)
+    .bind(to)
+    .one()
+    .await
+}
+
+/// A gift whose renewal was refused.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Failing {
+    /// Stripe's id.
+    pub subscription_id: String,
+    /// How often.
+    pub frequency: Frequency,
+    currency: String,
+    amount: i64,
+    /// When it was due.
+    pub due_at: Option<Moment>,
+}
+
+impl Failing {
+    /// How much each time.
+    pub fn money(&self) -> Option<Money> {
+        Currency::from_code(&self.currency).ok().map(|currency| Money::new(self.amount, currency))
+    }
+}
+
+/// The gifts that fail.
+pub async fn failing(db: &Db) -> Result<Vec<Failing>> {
+    db.read(
+        "SELECT subscription_id, frequency, currency, amount, renews_at AS due_at FROM support_gifts
+         WHERE state = 'failing' ORDER BY renews_at DESC NULLS LAST, id LIMIT 100",
+    )
+    .all()
+    .await
+}
+
+/// The currencies that the ledger holds, most used first.
+pub async fn currencies(db: &Db) -> Result<Vec<String>> {
+    let rows: Vec<(String,)> =
+        db.read("SELECT currency FROM support_ledger GROUP BY currency ORDER BY COUNT(*) DESC, currency").all().await?;
+    Ok(rows.into_iter().map(|(code,)| code).collect())
+}
+
+/// Events that wait longer than they should, and events that were given up.
+pub async fn late_events(db: &Db, before: Moment) -> Result<(i64, i64)> {
+    db.read(
+        "SELECT COUNT(*) FILTER (WHERE state = 'waiting' AND received_at < $1), COUNT(*) FILTER (WHERE state = 'failed')
+         FROM support_events",
+    )
+    .bind(before)
+    .one()
+    .await
+}
+
+/// An event that was given up.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct GivenUp {
+    /// Stripe's id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// When it came.
+    pub received_at: Moment,
+    /// Why, in a short code.
+    pub problem: Option<String>,
+}
+
+/// The latest events that were given up.
+pub async fn given_up(db: &Db) -> Result<Vec<GivenUp>> {
+    db.read(
+        "SELECT id, kind, received_at, problem FROM support_events WHERE state = 'failed'
+         ORDER BY received_at DESC, id LIMIT 20",
+    )
+    .all()
+    .await
+}
+
+/// Every line since then but fees, for the reconciliation: object, kind, currency, amount.
+pub async fn since(db: &Db, since: Moment) -> Result<Vec<(String, LineKind, String, i64)>> {
+    db.read(
+        "SELECT object_id, kind, currency, amount FROM support_ledger WHERE at >= $1 AND kind <> 'fee' ORDER BY at, object_id",
+    )
+    .bind(since)
+    .all()
+    .await
+}
+
+/// Whether the ledger holds a line of that object.
+pub async fn has_line(db: &Db, object_id: &str) -> Result<bool> {
+    let found: Option<(i64,)> =
+        db.read("SELECT amount FROM support_ledger WHERE object_id = $1").bind(object_id.to_owned()).optional().await?;
+    Ok(found.is_some())
+}
+
+/// Whether the ledger holds a payment made by that intent.
+pub async fn has_payment(db: &Db, payment_intent: &str) -> Result<bool> {
+    let found: Option<(i64,)> = db
+        .read("SELECT amount FROM support_ledger WHERE payment_intent = $1 AND kind = 'payment'")
+        .bind(payment_intent.to_owned())
+        .optional()
+        .await?;
+    Ok(found.is_some())
+}
