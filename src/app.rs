@@ -9,7 +9,8 @@ use crate::newsroom::Newsroom;
 use crate::ops;
 use crate::web::{self, Limits};
 use crate::worker::{self, Bells, Task};
-use crate::{articles, delivery, digest, mail, staff, subscribers};
+use crate::support::stripe::Stripe;
+use crate::{articles, delivery, digest, mail, staff, subscribers, support};
 use axum::Router;
 use axum::middleware::from_fn;
 use secrecy::ExposeSecret;
@@ -37,6 +38,8 @@ pub struct App {
     pub keys: Keys,
     /// How often something may be asked for.
     pub limits: Limits,
+    /// The way to Stripe, where giving is open.
+    pub stripe: Option<Stripe>,
     /// Wakes background tasks.
     pub bells: Bells,
     /// Set when the process is to end: whoever works in a loop looks at it.
@@ -89,7 +92,8 @@ impl App {
         let newsroom = Arc::new(config.newsroom.clone());
         let limits = Limits::new(clock.clone());
         let (bells, stop) = (Bells::default(), CancellationToken::new());
-        Arc::new(App { config, db, mailer, clock, keys, limits, bells, stop, newsroom })
+        let stripe = config.stripe.as_ref().map(Stripe::new);
+        Arc::new(App { config, db, mailer, clock, keys, limits, stripe, bells, stop, newsroom })
     }
 
     /// The newsroom as it is set now.
@@ -144,6 +148,7 @@ pub fn routes(app: &Shared) -> Router {
         .merge(articles::desk::routes())
         .merge(digest::web::routes())
         .merge(delivery::desk::routes())
+        .merge(support::web::routes())
         .merge(staff::routes())
         .merge(mail::web::routes())
         .merge(ops::web::routes());
@@ -165,6 +170,7 @@ pub fn tasks() -> Vec<Task<Shared>> {
     tasks.extend(articles::task::tasks());
     tasks.extend(delivery::task::tasks());
     tasks.extend(staff::task::tasks());
+    tasks.extend(support::task::tasks());
     tasks
 }
 

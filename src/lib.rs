@@ -4,7 +4,7 @@
 //! tells which layer. `ARCHITECTURE.md` has the table of who may know whom; `tests/rooms.rs` holds the code to it.
 //!
 //! Begin with [`subscribers`] (who reads), then [`digest`] (what is sent) and [`delivery`] (how it goes out, with the
-//! guarantee at its head). `support` is who gives. [`app`] puts them together.
+//! guarantee at its head). [`support`] is who gives. [`app`] puts them together.
 
 pub mod address;
 pub mod app;
@@ -22,6 +22,7 @@ pub mod newsroom;
 pub mod ops;
 pub mod staff;
 pub mod subscribers;
+pub mod support;
 pub mod web;
 pub mod words;
 pub mod worker;

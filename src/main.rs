@@ -54,6 +54,12 @@ enum Command {
         #[command(subcommand)]
         command: friday::staff::cli::Command,
     },
+    /// Stripe.
+    Stripe {
+        /// What to do.
+        #[command(subcommand)]
+        command: friday::support::cli::Command,
+    },
     /// One reader at a time.
     Subscribers {
         /// What to do.
@@ -119,6 +125,7 @@ async fn run(line: Line) -> Result<(), Failure> {
         Command::Backup(asked) => friday::ops::cli::back_up(&config, asked).await,
         Command::Restore(asked) => friday::ops::cli::restore(&config, asked).await,
         Command::Staff { command } => Ok(friday::staff::cli::run(&open(config).await?, command).await?),
+        Command::Stripe { command } => friday::support::cli::run(&open(config).await?, command).await,
         Command::Subscribers { command } => friday::subscribers::cli::run(&open(config).await?, command).await,
     }
 }

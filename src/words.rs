@@ -84,11 +84,13 @@ const ENGLISH: &[&str] = &[
     include_str!("words/en/common.ftl"),
     include_str!("words/en/digest.ftl"),
     include_str!("words/en/subscribers.ftl"),
+    include_str!("words/en/support.ftl"),
 ];
 const RUSSIAN: &[&str] = &[
     include_str!("words/ru/common.ftl"),
     include_str!("words/ru/digest.ftl"),
     include_str!("words/ru/subscribers.ftl"),
+    include_str!("words/ru/support.ftl"),
 ];
 
 static EN: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| bundle(Language::En, ENGLISH));

@@ -49,7 +49,8 @@ pub enum FormAge {
 }
 
 impl FormAge {
-    const PURPOSE: &'static str = "form";
+    /// The purpose of such tokens.
+    pub const PURPOSE: &'static str = "form";
 
     /// The token for a form on a page that is made now.
     pub fn token(app: &Shared) -> String {

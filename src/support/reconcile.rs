@@ -1,0 +1,164 @@
+//! What Stripe says and what we say, held against each other, line by line.
+//!
+//! First what we never heard of is taken in: Stripe's events of the time asked for (it lists thirty days) go the same
+//! way as if they had come to the webhook. Then Stripe's own lists (sessions, invoices, refunds) are read and each that
+//! is ours must be in the ledger with its amount, and each line of the ledger must be in the lists.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::app::Shared;
+use crate::clock::Moment;
+use crate::money::{Currency, Money};
+use crate::support::answers::Ref;
+use crate::support::store::{self, figures};
+use crate::support::stripe::Stripe;
+use crate::support::task::{self, KINDS, Trouble};
+use crate::support::{LineKind, calls};
+
+/// How far back is looked where nothing else is asked: as far as Stripe lists events.
+pub const DEFAULT_DAYS: u32 = 30;
+/// Stripe takes so many types at once.
+const KINDS_AT_ONCE: usize = 20;
+
+/// What the comparison found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Events read at Stripe, and how many of them were news.
+    pub events: usize,
+    /// Events that had never come.
+    pub taken_in: usize,
+    /// For each currency what Stripe says and what we say, in minor units.
+    pub sums: BTreeMap<String, (i64, i64)>,
+    /// One for each movement that is not the same on both sides.
+    pub differences: Vec<Difference>,
+}
+
+/// A movement that is not the same on both sides.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// Stripe's id.
+    pub object: String,
+    /// Its currency.
+    pub currency: String,
+    /// What Stripe says, if anything.
+    pub stripe: Option<i64>,
+    /// What we say, if anything.
+    pub ours: Option<i64>,
+}
+
+impl Report {
+    /// Whether both sides say the same.
+    pub fn is_equal(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Takes in what never came and compares.
+///
+/// # Errors
+/// When Stripe or the database fails; nothing is half done, and it can be run again.
+pub async fn reconcile(app: &Shared, stripe: &Stripe, since: Moment) -> Result<Report, Trouble> {
+    let mut report = Report::default();
+    let now = app.clock.now();
+    for kinds in KINDS.chunks(KINDS_AT_ONCE) {
+        // Oldest first, as they would have come.
+        for event in calls::events(stripe, kinds, since).await?.into_iter().rev() {
+            report.events += 1;
+            let event = store::Event {
+                id: event.id,
+                kind: event.kind,
+                object_id: event.data.object.id,
+                created_at: Moment::from_millis(event.created * 1_000),
+            };
+            report.taken_in += usize::from(store::remember(&app.db, &event, now).await?);
+        }
+    }
+    while task::step(app).await? {}
+    compare(app, stripe, since, &mut report).await?;
+    Ok(report)
+}
+
+async fn compare(app: &Shared, stripe: &Stripe, since: Moment, report: &mut Report) -> Result<(), Trouble> {
+    let theirs = at_stripe(app, stripe, since).await?;
+    let lines = figures::since(&app.db, since).await?;
+    // Disputes have no list of ours to be held against yet; what Stripe took for them shows in its balance.
+    let ours: HashMap<String, (String, i64)> = lines
+        .into_iter()
+        .filter(|(_, kind, ..)| matches!(kind, LineKind::Payment | LineKind::Refund))
+        .map(|(object, _, currency, amount)| (object, (currency, amount)))
+        .collect();
+    let objects: HashSet<&String> = theirs.keys().chain(ours.keys()).collect();
+    for object in objects {
+        let (their, our) = (theirs.get(object), ours.get(object));
+        let Some(currency) = their.or(our).map(|(currency, _)| currency.clone()) else { continue };
+        let sums = report.sums.entry(currency.clone()).or_default();
+        let (stripe, ours) = (their.map(|(_, amount)| *amount), our.map(|(_, amount)| *amount));
+        sums.0 += stripe.unwrap_or(0);
+        sums.1 += ours.unwrap_or(0);
+        if stripe != ours && !within_the_margin(app, object, stripe, ours).await? {
+            report.differences.push(Difference { object: object.clone(), currency, stripe, ours });
+        }
+    }
+    report.differences.sort_by(|a, b| a.object.cmp(&b.object));
+    Ok(())
+}
+
+/// A movement at the edge of the time asked for may be listed by one side only: Stripe lists by when an object was made,
+/// the ledger knows when the money moved.
+async fn within_the_margin(app: &Shared, object: &str, stripe: Option<i64>, ours: Option<i64>) -> Result<bool, Trouble> {
+    Ok(stripe.is_some() && ours.is_none() && figures::has_line(&app.db, object).await?)
+}
+
+/// Every movement at Stripe that is ours: object, currency, amount.
+async fn at_stripe(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashMap<String, (String, i64)>, Trouble> {
+    let mut found = HashMap::new();
+    let mut intents = HashSet::new();
+    // Invoices and sessions are made before they are paid; a month earlier is early enough for both.
+    let earlier = since - std::time::Duration::from_secs(31 * 24 * 3_600);
+    for invoice in calls::invoices(stripe, earlier).await? {
+        let ours = match (invoice.attempt(), invoice.subscription()) {
+            (Some(_), _) => true,
+            (None, Some(subscription)) => store::gift(&app.db, subscription).await?.is_some(),
+            (None, None) => false,
+        };
+        if !ours || !invoice.is_paid() || invoice.amount_paid == 0 {
+            continue;
+        }
+        intents.extend(invoice.payment_intent().map(str::to_owned));
+        if invoice.paid_at() >= since.seconds() {
+            found.insert(invoice.id.clone(), (code(invoice.currency.as_deref()), invoice.amount_paid));
+        }
+    }
+    for session in calls::sessions(stripe, earlier).await? {
+        let is_paid = session.payment_status.as_deref() == Some("paid") && session.mode.as_deref() == Some("payment");
+        let Some(intent) = session.payment_intent.as_ref().filter(|_| is_paid && session.attempt().is_some()) else { continue };
+        intents.insert(intent.id().to_owned());
+        let moved = intent.object().map_or(session.created, |intent| intent.moved_at());
+        if moved >= since.seconds() {
+            let amount = session.amount_total.unwrap_or_default();
+            found.insert(intent.id().to_owned(), (code(session.currency.as_deref()), amount));
+        }
+    }
+    for refund in calls::refunds(stripe, since).await? {
+        let intent = refund.payment_intent.as_ref().map(Ref::id).unwrap_or_default();
+        if !intents.contains(intent) && !figures::has_payment(&app.db, intent).await? {
+            continue;
+        }
+        for line in task::lines_of(&refund)?.into_iter().filter(|line| line.kind == LineKind::Refund) {
+            found.insert(line.object_id, (line.money.currency.code().to_owned(), line.money.minor));
+        }
+    }
+    Ok(found)
+}
+
+fn code(currency: Option<&str>) -> String {
+    currency.unwrap_or_default().to_uppercase()
+}
+
+/// An amount for a person, or "nothing".
+pub fn shown(currency: &str, amount: Option<i64>) -> String {
+    match (Currency::from_code(currency), amount) {
+        (Ok(currency), Some(minor)) => format!("{} {}", Money::new(minor, currency).plain(), currency),
+        _ => "nothing".to_owned(),
+    }
+}

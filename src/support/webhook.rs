@@ -1,0 +1,94 @@
+//! Stripe's events as they arrive: believed by their signature, stored by their names, answered at once.
+//!
+//! Nothing is read here but the event's id, type and time and its object's id, out of untyped JSON, because a body has
+//! the shape of whichever version the webhook was made with. What the object says is read from Stripe, by the worker.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::Value;
+
+use crate::app::Shared;
+use crate::clock::Moment;
+use crate::support::{signature, store, task};
+use crate::web::Problem;
+
+/// Stripe's events are some ten kilobytes. More than this is not one.
+const LARGEST: usize = 1024 * 1024;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new().route("/stripe/webhook", post(take).layer(DefaultBodyLimit::max(LARGEST)))
+}
+
+async fn take(State(app): State<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+    let now = app.clock.now();
+    let secrets = app.config.stripe.as_ref().map(|stripe| stripe.webhook_secrets.as_slice()).unwrap_or_default();
+    let header = headers.get("stripe-signature").and_then(|value| value.to_str().ok());
+    if let Err(error) = signature::check(header, &body, secrets, now) {
+        tracing::warn!(%error, "a webhook was not believed");
+        return Ok(refuse(&error.to_string()));
+    }
+    let Some((event, live)) = read(&body, now) else {
+        tracing::warn!("a signed webhook was not an event");
+        return Ok(refuse("this is not an event"));
+    };
+    // A live event at a test key means that two accounts or modes have been mixed up; neither may count for the other.
+    let ours = app.stripe.as_ref().and_then(|stripe| stripe.live());
+    if live.zip(ours).is_some_and(|(theirs, ours)| theirs != ours) {
+        tracing::error!(event = event.id, "an event of the other mode (live or test) was refused");
+        return Ok(refuse("this event is of the other mode, live or test"));
+    }
+    if store::remember(&app.db, &event, now).await? {
+        app.wake(task::EVENTS);
+    }
+    Ok(StatusCode::OK.into_response())
+}
+
+fn refuse(why: &str) -> Response {
+    (StatusCode::BAD_REQUEST, axum::Json(serde_json::json!({ "error": why }))).into_response()
+}
+
+/// The names in an event, and whether it is of live mode.
+fn read(body: &[u8], now: Moment) -> Option<(store::Event, Option<bool>)> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+    let event = store::Event {
+        id: text("/id").filter(|id| is_name(id))?.to_owned(),
+        kind: text("/type").filter(|kind| is_name(kind))?.to_owned(),
+        object_id: text("/data/object/id").filter(|id| is_name(id)).map(str::to_owned),
+        created_at: value.get("created").and_then(Value::as_i64).map_or(now, |at| Moment::from_millis(at.saturating_mul(1_000))),
+    };
+    Some((event, value.get("livemode").and_then(Value::as_bool)))
+}
+
+/// Stripe's ids and types: they go into addresses and logs, so nothing else may pass for one.
+fn is_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_are_taken_from_an_event() {
+        let now = Moment::from_millis(5);
+        let (event, live) = read(
+            br#"{"id":"evt_1","type":"invoice.paid","created":7,"livemode":false,"data":{"object":{"id":"in_1","customer_email":"a@b.example"}}}"#,
+            now,
+        )
+        .unwrap();
+        assert_eq!((event.id.as_str(), event.kind.as_str(), event.object_id.as_deref()), ("evt_1", "invoice.paid", Some("in_1")));
+        assert_eq!((event.created_at.millis(), live), (7_000, Some(false)));
+        let (event, _) = read(br#"{"id":"evt_2","type":"invoice.upcoming","data":{"object":{"id":null}}}"#, now).unwrap();
+        assert_eq!(event.object_id, None);
+        let (event, _) = read(br#"{"id":"evt_3","type":"x","data":{"object":{"id":"../v1/accounts"}}}"#, now).unwrap();
+        assert_eq!(event.object_id, None, "a path is no id");
+        for body in [&b"not json"[..], b"[]", br#"{"type":"x"}"#, br#"{"id":1,"type":"x"}"#, b"\xff"] {
+            assert!(read(body, now).is_none());
+        }
+    }
+}
