@@ -137,7 +137,8 @@ impl House {
             facts.push((self.say("support-mail-statement"), statement.clone()));
         }
         facts.push((self.say("support-mail-number"), paid.number.clone()));
-        let manage = Link { label: self.say("support-mail-manage"), href: paid.manage.clone() };
+        let label = if frequency == Frequency::Once { "support-mail-see" } else { "support-mail-manage" };
+        let manage = Link { label: self.say(label), href: paid.manage.clone() };
         let letter = Letter {
             subject: self.say("support-mail-thanks-subject"),
             preheader: format!("{amount}, {often}"),

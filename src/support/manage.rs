@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use data_encoding::BASE64;
 use serde::Deserialize;
 
 use crate::address::Address;
@@ -22,7 +23,7 @@ use crate::support::remind::{MAILS, OnePage, answer_sent, day_of, expired};
 use crate::support::store::figures::{self, Entry};
 use crate::support::store::{self, GiftRow, reminders};
 use crate::support::stripe::Stripe;
-use crate::support::{Frequency, GiftState, LINK_LIFE, LineKind, MANAGE, calls, task};
+use crate::support::{Frequency, GiftState, LINK_LIFE, LineKind, MANAGE, apply, calls};
 use crate::web::{Form, Page, Peer, Problem, Rule, render, wants_json};
 
 /// What is done at Stripe by one giver's page.
@@ -110,7 +111,7 @@ async fn send_link(
     };
     let now = app.clock.now();
     let donor = app.keys.index(Drawer::Donors, &to);
-    let token = app.keys.link(MANAGE, Some(now + LINK_LIFE), &donor);
+    let token = app.keys.link(MANAGE, Some(now + LINK_LIFE), &BASE64.encode(&donor));
     let link = app.config.link(&format!("/support/manage/{token}"));
     let message = house(app.newsroom(), &app.config.base_url, page.words.language()).manage(to, link);
     let mark = app.keys.mark("support.manage.day", &[donor.clone(), day_of(now).into_bytes()].concat());
@@ -131,7 +132,8 @@ async fn send_link(
 }
 
 fn donor(app: &App, token: &str) -> Result<Vec<u8>, Problem> {
-    app.keys.read_link(MANAGE, token, app.clock.now()).map_err(expired)
+    let donor: String = app.keys.read_link(MANAGE, token, app.clock.now()).map_err(expired)?;
+    BASE64.decode(donor.as_bytes()).map_err(|_| Problem::Expired)
 }
 
 async fn show(State(app): State<Shared>, page: Page, Path(token): Path<String>) -> Result<Response, Problem> {
@@ -245,13 +247,13 @@ async fn end(State(app): State<Shared>, page: Page, Path(token): Path<String>, F
 }
 
 /// Ends a gift at Stripe and takes Stripe's word for it.
-async fn end_at_stripe(app: &App, stripe: &Stripe, gift: &GiftRow) -> Result<(), task::Trouble> {
+async fn end_at_stripe(app: &App, stripe: &Stripe, gift: &GiftRow) -> Result<(), apply::Trouble> {
     if gift.state == GiftState::Ended {
         return Ok(());
     }
     let read = store::begin_read(&app.db, &gift.subscription_id).await?;
     let subscription = calls::end(stripe, &gift.subscription_id).await?;
-    task::keep_answer(app, &subscription, read).await
+    apply::keep_answer(app, &subscription, read).await
 }
 
 async fn portal(State(app): State<Shared>, page: Page, Path(token): Path<String>, Form(which): Form<Which>) -> Result<Response, Problem> {

@@ -20,6 +20,7 @@ use crate::money::{Money, MoneyError};
 use crate::newsroom::{SupportCurrency, SupportSettings};
 
 pub mod answers;
+pub mod apply;
 pub mod ask;
 pub mod calls;
 pub mod cli;

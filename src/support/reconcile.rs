@@ -12,7 +12,8 @@ use crate::money::{Currency, Money};
 use crate::support::answers::Ref;
 use crate::support::store::{self, figures};
 use crate::support::stripe::Stripe;
-use crate::support::task::{self, KINDS, Trouble};
+use crate::support::apply::{self, KINDS, Trouble};
+use crate::support::task;
 use crate::support::{LineKind, calls};
 
 /// How far back is looked where nothing else is asked: as far as Stripe lists events.
@@ -144,7 +145,7 @@ async fn at_stripe(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashM
         if !intents.contains(intent) && !figures::has_payment(&app.db, intent).await? {
             continue;
         }
-        for line in task::lines_of(&refund)?.into_iter().filter(|line| line.kind == LineKind::Refund) {
+        for line in apply::lines_of(&refund)?.into_iter().filter(|line| line.kind == LineKind::Refund) {
             found.insert(line.object_id, (line.money.currency.code().to_owned(), line.money.minor));
         }
     }

@@ -18,7 +18,7 @@ use crate::support::calls::{self, Checkout};
 use crate::support::mail::day;
 use crate::support::store::{self, Attempt};
 use crate::support::stripe::{Stripe, StripeError};
-use crate::support::{AttemptState, Choice, Frequency, manage, remind, task, webhook};
+use crate::support::{AttemptState, Choice, Frequency, apply, manage, remind, webhook};
 use crate::web::{FRAMEABLE, Form, FormAge, Page, Peer, Problem, Rule, render, wants_json};
 
 /// Presses of the button from one network: enough for a family, too few to try cards.
@@ -211,7 +211,7 @@ async fn lead_to_checkout(app: &App, stripe: &Stripe, page: &Page, asked: &Asked
             (None, _) => Some(open(app, stripe, page, &attempt, choice).await?),
         };
         if let Some(session) = session {
-            match (task::state_of(&session), session.url) {
+            match (apply::state_of(&session), session.url) {
                 (AttemptState::Open, Some(url)) => return Ok(url),
                 (AttemptState::Paid | AttemptState::Pending, _) => return Ok(thanks_link(page, &session.id)),
                 (state, _) => {
@@ -308,7 +308,7 @@ async fn thanks(State(app): State<Shared>, page: Page, peer: Peer, Query(back): 
             None
         }
     };
-    let state = session.as_ref().map_or(attempt.state, task::state_of);
+    let state = session.as_ref().map_or(attempt.state, apply::state_of);
     let amount = choice.money.display(page.words.language());
     if matches!(state, AttemptState::Failed | AttemptState::Expired | AttemptState::Refused) || (state == AttemptState::Open && session.is_some()) {
         let lede = page.say(if state == AttemptState::Failed { "support-failed" } else { "support-unfinished" });

@@ -239,6 +239,18 @@ story!(a_double_click_is_one_session_and_a_press_after_the_end_a_new_one, async 
     assert!(back.location().starts_with("/support/thanks?session="), "paid already: {}", back.location());
 });
 
+story!(whoever_tries_cards_from_one_network_is_stopped, async |house: House| {
+    let open = Open::with(house, |config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+    let fields = [("frequency", "once"), ("amount", "5"), ("currency", "USD")];
+    let press = async |from: &str| open.post_with("/support/checkout", &[("x-forwarded-for", from)], &fields).await.status;
+    for last in 1..=10 {
+        assert_eq!(press(&format!("198.51.100.{last}")).await, 303);
+    }
+    assert_eq!(press("198.51.100.99").await, 429, "another address of the same network");
+    assert_eq!(press("203.0.113.5").await, 303, "another network");
+    assert_eq!(open.stripe.objects("checkout.session").len(), 11);
+});
+
 story!(a_gift_once_is_counted_and_thanked_for_once, async |house: House| {
     let open = Open::new(house).await;
     let session = open.give("once", "25", "USD", GIVER).await;

@@ -167,7 +167,7 @@ support-thanks-state = State
 support-thanks-statement = Your statement says
 support-thanks-receipt = Receipt
 support-thanks-mail = A mail with the same is on its way
-support-thanks-change = { $open }See, change or end it{ $close } whenever you like.
+support-thanks-change = { $open }See it, change the card, or end it{ $close } whenever you like.
 support-thanks-travel = Keep no receipt on a phone that you take along if you travel where giving to us can be prosecuted.
 support-thanks-pending = Your gift of { $amount } is on its way. Some ways to pay take up to six working days; we write to you once it has arrived.
 support-thanks-on-its-way = On its way
@@ -209,7 +209,7 @@ support-remind-cancelled-title = Your address is erased
 support-remind-cancelled = We will not write to you about this again.
 
 support-manage-title = Your gift
-support-manage-ask = See, change or end what you give. We send a link to the address that you gave with.
+support-manage-ask = See what you give, change the card, or end it. We send a link to the address that you gave with.
 support-manage-hint = The answer is the same whether or not we know the address.
 support-manage-send = Send me the link
 support-manage-none = We know of no gift with this address any more.
@@ -257,7 +257,8 @@ support-mail-frequency = Frequency
 support-mail-next = { $frequency }; next on { $date }
 support-mail-statement = On your statement
 support-mail-number = Receipt number
-support-mail-manage = See, change or end it
+support-mail-manage = See it, change the card, or end it
+support-mail-see = See what you have given
 support-mail-keep = We keep no name, address or card: Stripe does. If you travel where giving to us can be prosecuted, delete this mail before.
 support-mail-thanks-why = You get this mail because you gave. It is sent once.
 
@@ -294,7 +295,7 @@ support-mail-remind-cancel = Forget this reminder
 support-mail-remind-why = You get this mail because you asked for it on our support page.
 
 support-mail-manage-subject = The link to your gift
-support-mail-manage-text = With this link you see what you give, and change or end it. It works for 72 hours; whoever has it can do the same, so pass it on to nobody.
+support-mail-manage-text = With this link you see what you give, change the card, or end it. It works for 72 hours; whoever has it can do the same, so pass it on to nobody.
 support-mail-manage-button = Open my gift
 support-mail-manage-why = You get this mail because someone, we hope you, asked for it on our support page.
 
