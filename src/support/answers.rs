@@ -200,7 +200,10 @@ impl Refund {
 
 impl Invoice {
     fn details(&self) -> Option<&SubscriptionDetails> {
-        self.parent.as_ref().and_then(|parent| parent.subscription_details.as_ref()).or(self.subscription_details.as_ref())
+        self.parent
+            .as_ref()
+            .and_then(|parent| parent.subscription_details.as_ref())
+            .or(self.subscription_details.as_ref())
     }
 
     /// The recurring gift it is a bill of.
@@ -302,8 +305,12 @@ mod tests {
             "price":{"id":"price_1","unit_amount":500,"recurring":{"interval":"month","interval_count":1}}}]},"cancel_at_period_end":true}"#,
         )
         .unwrap();
-        assert_eq!((new.renews_at(), new.ends_at(), new.amount(), new.interval()), (Some(77), Some(77), Some(500), Some("month")));
-        let old: Subscription = serde_json::from_str(r#"{"id":"sub_1","current_period_end":78,"cancel_at":99}"#).unwrap();
+        assert_eq!(
+            (new.renews_at(), new.ends_at(), new.amount(), new.interval()),
+            (Some(77), Some(77), Some(500), Some("month"))
+        );
+        let old: Subscription =
+            serde_json::from_str(r#"{"id":"sub_1","current_period_end":78,"cancel_at":99}"#).unwrap();
         assert_eq!((old.renews_at(), old.ends_at()), (Some(78), Some(99)));
     }
 
@@ -311,13 +318,16 @@ mod tests {
     fn a_reference_may_be_an_id_or_the_object() {
         let id: Session = serde_json::from_str(r#"{"id":"cs_1","payment_intent":"pi_1","metadata":null}"#).unwrap();
         assert_eq!(id.payment_intent.as_ref().map(Ref::id), Some("pi_1"));
-        let whole: Session = serde_json::from_str(r#"{"id":"cs_1","payment_intent":{"id":"pi_1","status":"succeeded"}}"#).unwrap();
+        let whole: Session =
+            serde_json::from_str(r#"{"id":"cs_1","payment_intent":{"id":"pi_1","status":"succeeded"}}"#).unwrap();
         let intent = whole.payment_intent.as_ref().and_then(Ref::object).unwrap();
         assert_eq!((intent.id.as_str(), intent.status.as_deref()), ("pi_1", Some("succeeded")));
     }
 
     #[test]
     fn a_field_nobody_uses_may_change_its_type() {
-        assert!(serde_json::from_str::<Session>(r#"{"id":"cs_1","total_details":"now a string","shipping":[1,2]}"#).is_ok());
+        assert!(
+            serde_json::from_str::<Session>(r#"{"id":"cs_1","total_details":"now a string","shipping":[1,2]}"#).is_ok()
+        );
     }
 }

@@ -163,7 +163,8 @@ async fn of_session(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trou
             change.lines.push(once(app, &session, attempt, giver.as_ref())?);
         }
         if state == AttemptState::Failed {
-            change.missed = letter(session.email(), language).zip(money(session.amount_total, session.currency.as_deref()));
+            change.missed =
+                letter(session.email(), language).zip(money(session.amount_total, session.currency.as_deref()));
         }
     }
     change.giver = giver;
@@ -176,7 +177,8 @@ pub fn state_of(session: &Session) -> AttemptState {
         (_, Some("paid" | "no_payment_required")) => AttemptState::Paid,
         (Some("expired"), _) => AttemptState::Expired,
         (Some("complete"), _) => {
-            let intent = session.payment_intent.as_ref().and_then(Ref::object).and_then(|intent| intent.status.as_deref());
+            let intent =
+                session.payment_intent.as_ref().and_then(Ref::object).and_then(|intent| intent.status.as_deref());
             match intent {
                 Some("requires_payment_method" | "canceled") => AttemptState::Failed,
                 _ => AttemptState::Pending,
@@ -248,12 +250,19 @@ async fn of_gift(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trouble
     let subscription = calls::subscription(stripe, id).await?;
     let Some(attempt) = subscription.attempt() else { return Ok(Change::default()) };
     let language = language_of(app, attempt).await?;
-    ended(stripe, &subscription, Change { gift: Some((gift(&subscription, attempt)?, read, language)), ..Change::default() }).await
+    ended(
+        stripe,
+        &subscription,
+        Change { gift: Some((gift(&subscription, attempt)?, read, language)), ..Change::default() },
+    )
+    .await
 }
 
 /// Adds whom to write to where a gift has ended. One whose first payment never came had not begun.
 async fn ended(stripe: &Stripe, subscription: &Subscription, mut change: Change) -> Result<Change, Trouble> {
-    if let Some((gift, _, language)) = change.gift.as_ref().filter(|_| subscription.status.as_deref() == Some("canceled")) {
+    if let Some((gift, _, language)) =
+        change.gift.as_ref().filter(|_| subscription.status.as_deref() == Some("canceled"))
+    {
         change.giver = of_customer(stripe, gift.customer_id.as_deref(), *language).await?;
         change.ended = true;
     }
@@ -438,7 +447,14 @@ async fn write(app: &App, tx: &mut Tx, change: Change, now: Moment) -> Result<bo
 }
 
 /// Puts a mail about one object in the outbox, once.
-async fn put(app: &App, tx: &mut Tx, kind: &'static str, object: &str, message: Message, now: Moment) -> db::Result<bool> {
+async fn put(
+    app: &App,
+    tx: &mut Tx,
+    kind: &'static str,
+    object: &str,
+    message: Message,
+    now: Moment,
+) -> db::Result<bool> {
     let mark = app.keys.mark(kind, object.as_bytes());
     outbox::put(tx, &app.keys, now, Note { kind, once: Some((mark, now + KEEP)), message }).await
 }

@@ -213,13 +213,22 @@ fn codes(newsroom: &Newsroom) -> String {
     newsroom.support.currencies.iter().map(|currency| currency.code.to_uppercase()).collect::<Vec<_>>().join(", ")
 }
 
-fn often(words: Words, currency: &SupportCurrency, frequency: Frequency, checked: bool, asked: &Asked, faults: Faults) -> Often {
+fn often(
+    words: Words,
+    currency: &SupportCurrency,
+    frequency: Frequency,
+    checked: bool,
+    asked: &Asked,
+    faults: Faults,
+) -> Often {
     let suggested = frequency.suggested(currency);
     let (radio, own) = asked.chosen(frequency);
     // A link presets the amount of the frequency it names, or of all.
     let preset = asked.amount.as_deref().filter(|_| checked || asked.frequency.is_none());
     let wanted = radio.filter(|radio| *radio != "own").or(preset).map(str::trim);
-    let among = |text: &str| suggested.iter().position(|amount| Money::parse_major(text, currency.currency()) == Ok(currency.money(*amount)));
+    let among = |text: &str| {
+        suggested.iter().position(|amount| Money::parse_major(text, currency.currency()) == Ok(currency.money(*amount)))
+    };
     let typed = own.or(wanted.filter(|text| among(text).is_none())).unwrap_or_default();
     let at = match wanted {
         Some(text) => among(text),
@@ -227,7 +236,9 @@ fn often(words: Words, currency: &SupportCurrency, frequency: Frequency, checked
         None => Some(suggested.len() / 2),
     };
     let amounts = suggested.iter().enumerate();
-    let shown = |(index, amount): (usize, &i64)| (*amount, currency.money(*amount).display(words.language()), at == Some(index));
+    let shown = |(index, amount): (usize, &i64)| {
+        (*amount, currency.money(*amount).display(words.language()), at == Some(index))
+    };
     let label = [("currency", name(words, currency.currency()).into())];
     let least = frequency.minimum(currency).display(words.language());
     Often {
@@ -238,7 +249,10 @@ fn often(words: Words, currency: &SupportCurrency, frequency: Frequency, checked
         typed: typed.to_owned(),
         own_label: words.say_with(&format!("support-other-{frequency}"), &label),
         hint: words.say1(&format!("support-least-{frequency}"), "amount", &least),
-        error: faults.amount.filter(|(of, _)| *of == frequency).map(|(_, error)| say(words, frequency, error, currency)),
+        error: faults
+            .amount
+            .filter(|(of, _)| *of == frequency)
+            .map(|(_, error)| say(words, frequency, error, currency)),
     }
 }
 
@@ -247,7 +261,9 @@ pub fn say(words: Words, frequency: Frequency, error: AmountError, currency: &Su
     let of = |key: &str, money: Money| words.say1(key, "amount", &money.display(words.language()));
     match error {
         AmountError::Missing => words.say("support-amount-missing"),
-        AmountError::Unreadable => words.say1("support-amount-unreadable", "example", &frequency.minimum(currency).plain()),
+        AmountError::Unreadable => {
+            words.say1("support-amount-unreadable", "example", &frequency.minimum(currency).plain())
+        }
         AmountError::Two => words.say("support-amount-two"),
         AmountError::TooLittle(least) => of(&format!("support-amount-little-{frequency}"), least),
         AmountError::TooMuch(most) => of("support-amount-much", most),
@@ -321,14 +337,17 @@ mod tests {
             .choice(&Newsroom::default())
             .unwrap_err();
         assert!(faults.at_risk && faults.amount.is_some());
-        let faults = asked(r#"{"frequency":"weekly","amount":"5","currency":"XXX"}"#).choice(&Newsroom::default()).unwrap_err();
+        let faults =
+            asked(r#"{"frequency":"weekly","amount":"5","currency":"XXX"}"#).choice(&Newsroom::default()).unwrap_err();
         assert!(faults.frequency && faults.currency && !faults.at_risk);
     }
 
     #[test]
     fn only_who_says_no_can_go_on_from_the_page() {
         let newsroom = Newsroom::default();
-        let form = |answer: &str| asked(&format!(r#"{{"form":"x","at_risk":"{answer}","frequency":"once","amount_once":"10"}}"#));
+        let form = |answer: &str| {
+            asked(&format!(r#"{{"form":"x","at_risk":"{answer}","frequency":"once","amount_once":"10"}}"#))
+        };
         assert!(form("no").choice(&newsroom).is_ok() && !form("no").is_at_risk());
         for answer in ["yes", "maybe", "on"] {
             assert!(form(answer).is_at_risk() && form(answer).choice(&newsroom).is_err(), "{answer}");

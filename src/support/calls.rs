@@ -8,9 +8,9 @@ use stripe_billing::invoice::{ListInvoice, RetrieveInvoice};
 use stripe_billing::subscription::{CancelSubscription, RetrieveSubscription};
 use stripe_checkout::checkout_session::{
     CreateCheckoutSession, CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
-    CreateCheckoutSessionLineItemsPriceDataRecurring, CreateCheckoutSessionLineItemsPriceDataRecurringInterval as Interval,
-    CreateCheckoutSessionPaymentIntentData, CreateCheckoutSessionSubscriptionData, ListCheckoutSession, ProductData,
-    RetrieveCheckoutSession,
+    CreateCheckoutSessionLineItemsPriceDataRecurring,
+    CreateCheckoutSessionLineItemsPriceDataRecurringInterval as Interval, CreateCheckoutSessionPaymentIntentData,
+    CreateCheckoutSessionSubscriptionData, ListCheckoutSession, ProductData, RetrieveCheckoutSession,
 };
 use stripe_checkout::{CheckoutSessionLocale, CheckoutSessionMode, CheckoutSessionSubmitType};
 use stripe_client_core::StripeRequest;
@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn nested_parameters_are_written_as_stripe_reads_them() {
-        let built = ListEvent::new().created(RangeQueryTs::gte(9)).types(["a".to_owned(), "b".to_owned()]).limit(PAGE).build();
+        let built =
+            ListEvent::new().created(RangeQueryTs::gte(9)).types(["a".to_owned(), "b".to_owned()]).limit(PAGE).build();
         assert_eq!(built.query.as_deref(), Some("created[gte]=9&limit=100&types[0]=a&types[1]=b"));
     }
 }

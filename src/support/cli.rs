@@ -45,7 +45,11 @@ pub async fn run(app: &Shared, command: Command) -> Result<(), Box<dyn Error>> {
         None => app.clock.now() - DEFAULT_DAYS * DAY,
     };
     let report = reconcile(app, stripe, since).await?;
-    if json { print_json(&report) } else { print(&report) }
+    if json {
+        print_json(&report)
+    } else {
+        print(&report)
+    }
     match report.differences.len() {
         0 => Ok(()),
         differences => Err(Refused::Differs(differences).into()),
@@ -56,13 +60,18 @@ fn print(report: &Report) {
     println!("{} events at Stripe, {} of them had never come and were taken in.", report.events, report.taken_in);
     for (currency, (stripe, ours)) in &report.sums {
         let equal = if stripe == ours { "equal" } else { "NOT EQUAL" };
-        println!("{currency}: Stripe says {}, we say {}: {equal}", shown(currency, Some(*stripe)), shown(currency, Some(*ours)));
+        println!(
+            "{currency}: Stripe says {}, we say {}: {equal}",
+            shown(currency, Some(*stripe)),
+            shown(currency, Some(*ours))
+        );
     }
     if report.sums.is_empty() {
         println!("No money has moved on either side.");
     }
     for difference in &report.differences {
-        let (stripe, ours) = (shown(&difference.currency, difference.stripe), shown(&difference.currency, difference.ours));
+        let (stripe, ours) =
+            (shown(&difference.currency, difference.stripe), shown(&difference.currency, difference.ours));
         println!("{}: Stripe says {stripe}, we say {ours}", difference.object);
     }
 }

@@ -105,7 +105,8 @@ async fn show(State(app): State<Shared>, desk: Desk, Query(wanted): Query<Wanted
     let mut frame = DeskPage::new(&desk, "giving");
     let (late, given_up) = figures::late_events(&app.db, app.clock.now() - DAY).await?;
     if late > 0 {
-        frame = frame.warn(format!("{late} of Stripe’s events wait for more than a day. They are tried again by themselves."));
+        frame = frame
+            .warn(format!("{late} of Stripe’s events wait for more than a day. They are tried again by themselves."));
     }
     if given_up > 0 {
         frame = frame.bad(format!(
@@ -127,7 +128,10 @@ async fn show(State(app): State<Shared>, desk: Desk, Query(wanted): Query<Wanted
         currency: currency.code().to_owned(),
         currencies,
         month: month.strftime("%Y-%m").to_string(),
-        months: (0..MONTHS).filter_map(|back| today.first_of_month().checked_sub(Span::new().months(back)).ok()).map(named).collect(),
+        months: (0..MONTHS)
+            .filter_map(|back| today.first_of_month().checked_sub(Span::new().months(back)).ok())
+            .map(named)
+            .collect(),
         figures: figures_of(&app, currency, month, &zone).await?,
         chart: chart(&app, currency, month, &zone).await?,
         failing: figures::failing(&app.db).await?.iter().map(|gift| failing_view(gift, &zone)).collect(),
@@ -159,7 +163,9 @@ fn named(month: Date) -> (String, String) {
 
 /// A month's first and last moment, in the newsroom's own time.
 fn span(month: Date, zone: &TimeZone) -> (Moment, Moment) {
-    let at = |day: Date| day.to_zoned_datetime(zone.clone()).map_or(Moment::from_millis(0), |at| Moment::from(at.timestamp()));
+    let at = |day: Date| {
+        day.to_zoned_datetime(zone.clone()).map_or(Moment::from_millis(0), |at| Moment::from(at.timestamp()))
+    };
     (at(month), at(month.checked_add(Span::new().months(1)).unwrap_or(month)))
 }
 
@@ -183,7 +189,8 @@ async fn figures_of(app: &App, currency: Currency, month: Date, zone: &TimeZone)
     };
     let (living, recurring) = of(&[GiftState::Active, GiftState::Failing]);
     let (failing, at_risk) = of(&[GiftState::Failing]);
-    let average = if living > 0 { format!(", {} on average", money(recurring / living, currency)) } else { String::new() };
+    let average =
+        if living > 0 { format!(", {} on average", money(recurring / living, currency)) } else { String::new() };
     Ok(vec![
         Figure {
             label: "This month",
@@ -197,7 +204,11 @@ async fn figures_of(app: &App, currency: Currency, month: Date, zone: &TimeZone)
         },
         Figure { label: "New", value: came.to_string(), note: "recurring gifts begun this month".to_owned() },
         Figure { label: "Ended", value: went.to_string(), note: "this month, for whatever reason".to_owned() },
-        Figure { label: "Failing", value: failing.to_string(), note: format!("{} a month at risk", money(at_risk, currency)) },
+        Figure {
+            label: "Failing",
+            value: failing.to_string(),
+            note: format!("{} a month at risk", money(at_risk, currency)),
+        },
     ])
 }
 
@@ -207,7 +218,8 @@ fn monthly(gift: &Standing) -> i64 {
 }
 
 async fn chart(app: &App, currency: Currency, last: Date, zone: &TimeZone) -> Result<Option<Chart>, Problem> {
-    let months: Vec<Date> = (0..MONTHS).rev().filter_map(|back| last.checked_sub(Span::new().months(back)).ok()).collect();
+    let months: Vec<Date> =
+        (0..MONTHS).rev().filter_map(|back| last.checked_sub(Span::new().months(back)).ok()).collect();
     let mut sums = Vec::new();
     for month in &months {
         let (from, to) = span(*month, zone);
@@ -269,7 +281,9 @@ fn failing_view(gift: &figures::Failing, zone: &TimeZone) -> FailingView {
 
 async fn given_up_views(app: &App, zone: &TimeZone) -> Result<Vec<(String, String, String, String)>, Problem> {
     let given_up = figures::given_up(&app.db).await?;
-    let view = |event: figures::GivenUp| (event.id, event.kind, time(event.received_at, zone), event.problem.unwrap_or_default());
+    let view = |event: figures::GivenUp| {
+        (event.id, event.kind, time(event.received_at, zone), event.problem.unwrap_or_default())
+    };
     Ok(given_up.into_iter().map(view).collect())
 }
 

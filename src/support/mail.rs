@@ -206,17 +206,22 @@ impl House {
             lede: self.words.say1("support-mail-confirm", "month", &month_name(&self.words, month)),
             button: Some(Link { label: self.say("support-mail-confirm-button"), href: link }),
             facts: Vec::new(),
-            notes: vec![
-                (self.say("support-mail-confirm-how"), None),
-                (self.say("support-mail-confirm-not-you"), None),
-            ],
+            notes: vec![(self.say("support-mail-confirm-how"), None), (self.say("support-mail-confirm-not-you"), None)],
             why: String::new(),
         };
         self.write(to, &letter)
     }
 
     /// The reminder itself, the first or the last of two. `again` is the month of the second.
-    pub fn reminder(&self, to: Address, asked: Moment, month: &str, again: Option<&str>, least: Money, cancel: String) -> Message {
+    pub fn reminder(
+        &self,
+        to: Address,
+        asked: Moment,
+        month: &str,
+        again: Option<&str>,
+        least: Money,
+        cancel: String,
+    ) -> Message {
         let asked_in = month_name(&self.words, &crate::support::month_at(asked));
         let arguments = [
             ("month", asked_in.into()),
@@ -363,12 +368,18 @@ mod tests {
     fn thanks_say_what_a_receipt_says() {
         let mail = english().thanks(to(), &paid(Frequency::Monthly));
         for part in [&mail.text, mail.html.as_ref().unwrap()] {
-            for said in ["$5.50", "17 October 2025", "17 November 2025", "TIMES", "pi_123", "/support/manage/TOKEN", "Street 1"] {
+            for said in
+                ["$5.50", "17 October 2025", "17 November 2025", "TIMES", "pi_123", "/support/manage/TOKEN", "Street 1"]
+            {
                 assert!(part.contains(said), "{said} is missing in {part}");
             }
             assert!(!part.contains("giver@example.org"));
         }
-        assert!(mail.text.lines().all(|line| line.chars().count() <= 72 || line.starts_with("https://")), "{}", mail.text);
+        assert!(
+            mail.text.lines().all(|line| line.chars().count() <= 72 || line.starts_with("https://")),
+            "{}",
+            mail.text
+        );
     }
 
     #[test]

@@ -115,7 +115,8 @@ async fn send_link(
     let link = app.config.link(&format!("/support/manage/{token}"));
     let message = house(app.newsroom(), &app.config.base_url, page.words.language()).manage(to, link);
     let mark = app.keys.mark("support.manage.day", &[donor.clone(), day_of(now).into_bytes()].concat());
-    let known = !store::gifts_of(&app.db, &donor).await?.is_empty() || !figures::given_by(&app.db, &donor).await?.is_empty();
+    let known =
+        !store::gifts_of(&app.db, &donor).await?.is_empty() || !figures::given_by(&app.db, &donor).await?.is_empty();
     // Known or not, a mail is written and something is committed: the clock tells nothing either.
     let mut tx = app.db.begin().await?;
     let once = Some((mark, now + crate::clock::DAY));
@@ -230,7 +231,12 @@ fn act<'a>(app: &'a App, token: &str) -> Result<(Vec<u8>, &'a Stripe), Problem> 
     Ok((donor, app.stripe.as_ref().ok_or(Problem::Closed)?))
 }
 
-async fn end(State(app): State<Shared>, page: Page, Path(token): Path<String>, Form(which): Form<Which>) -> Result<Response, Problem> {
+async fn end(
+    State(app): State<Shared>,
+    page: Page,
+    Path(token): Path<String>,
+    Form(which): Form<Which>,
+) -> Result<Response, Problem> {
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &which.gift).await?;
     match end_at_stripe(&app, stripe, &gift).await {
@@ -256,7 +262,12 @@ async fn end_at_stripe(app: &App, stripe: &Stripe, gift: &GiftRow) -> Result<(),
     apply::keep_answer(app, &subscription, read).await
 }
 
-async fn portal(State(app): State<Shared>, page: Page, Path(token): Path<String>, Form(which): Form<Which>) -> Result<Response, Problem> {
+async fn portal(
+    State(app): State<Shared>,
+    page: Page,
+    Path(token): Path<String>,
+    Form(which): Form<Which>,
+) -> Result<Response, Problem> {
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &which.gift).await?;
     let customer = gift.customer_id.ok_or(Problem::NotFound)?;

@@ -140,7 +140,8 @@ impl From<MoneyError> for AmountError {
 /// When it is no amount, or less or more than is taken.
 pub fn amount(typed: &str, frequency: Frequency, currency: &SupportCurrency) -> Result<Money, AmountError> {
     // People type the sign as well; it says nothing that the form does not.
-    let typed = typed.trim().trim_start_matches(currency.currency().sign()).trim_end_matches(currency.currency().sign());
+    let typed =
+        typed.trim().trim_start_matches(currency.currency().sign()).trim_end_matches(currency.currency().sign());
     if typed.trim().is_empty() {
         return Err(AmountError::Missing);
     }
@@ -420,7 +421,11 @@ mod tests {
 
     #[test]
     fn yen_have_no_cents() {
-        let yen = SupportCurrency { code: "JPY".to_owned(), minimum: crate::newsroom::Minimum { once: 100, monthly: 100, annual: 1_000 }, ..SupportCurrency::default() };
+        let yen = SupportCurrency {
+            code: "JPY".to_owned(),
+            minimum: crate::newsroom::Minimum { once: 100, monthly: 100, annual: 1_000 },
+            ..SupportCurrency::default()
+        };
         assert_eq!(amount("500", Frequency::Once, &yen).unwrap().minor, 500);
         assert_eq!(amount("500.5", Frequency::Once, &yen), Err(AmountError::Unreadable));
     }

@@ -10,9 +10,9 @@ use crate::app::Shared;
 use crate::clock::Moment;
 use crate::money::{Currency, Money};
 use crate::support::answers::Ref;
+use crate::support::apply::{self, KINDS, Trouble};
 use crate::support::store::{self, figures};
 use crate::support::stripe::Stripe;
-use crate::support::apply::{self, KINDS, Trouble};
 use crate::support::task;
 use crate::support::{LineKind, calls};
 
@@ -106,7 +106,12 @@ async fn compare(app: &Shared, stripe: &Stripe, since: Moment, report: &mut Repo
 
 /// A movement at the edge of the time asked for may be listed by one side only: Stripe lists by when an object was made,
 /// the ledger knows when the money moved.
-async fn within_the_margin(app: &Shared, object: &str, stripe: Option<i64>, ours: Option<i64>) -> Result<bool, Trouble> {
+async fn within_the_margin(
+    app: &Shared,
+    object: &str,
+    stripe: Option<i64>,
+    ours: Option<i64>,
+) -> Result<bool, Trouble> {
     Ok(stripe.is_some() && ours.is_none() && figures::has_line(&app.db, object).await?)
 }
 
@@ -132,7 +137,9 @@ async fn at_stripe(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashM
     }
     for session in calls::sessions(stripe, earlier).await? {
         let is_paid = session.payment_status.as_deref() == Some("paid") && session.mode.as_deref() == Some("payment");
-        let Some(intent) = session.payment_intent.as_ref().filter(|_| is_paid && session.attempt().is_some()) else { continue };
+        let Some(intent) = session.payment_intent.as_ref().filter(|_| is_paid && session.attempt().is_some()) else {
+            continue;
+        };
         intents.insert(intent.id().to_owned());
         let moved = intent.object().map_or(session.created, |intent| intent.moved_at());
         if moved >= since.seconds() {

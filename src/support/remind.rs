@@ -77,7 +77,14 @@ async fn show(State(app): State<Shared>, page: Page) -> Result<Response, Problem
     form(&app, page, &Wanted { email: String::new(), month: String::new() }, StatusCode::OK, false, false)
 }
 
-fn form(app: &Shared, page: Page, wanted: &Wanted, status: StatusCode, email_bad: bool, month_bad: bool) -> Result<Response, Problem> {
+fn form(
+    app: &Shared,
+    page: Page,
+    wanted: &Wanted,
+    status: StatusCode,
+    email_bad: bool,
+    month_bad: bool,
+) -> Result<Response, Problem> {
     let months = months(app.clock.now());
     let chosen = months.iter().position(|month| *month == wanted.month).unwrap_or(0);
     let named = |(index, month): (usize, String)| {
@@ -122,7 +129,8 @@ async fn ask(
     let link = app.config.link(&format!("/support/remind/confirm/{token}"));
     let message = house(app.newsroom(), &app.config.base_url, language).confirm(to.clone(), &wanted.month, link);
     // One such mail to an address a day, whoever asks.
-    let mark = app.keys.mark("support.remind.day", &[app.keys.index(Drawer::Donors, to), day_of(now).into_bytes()].concat());
+    let mark =
+        app.keys.mark("support.remind.day", &[app.keys.index(Drawer::Donors, to), day_of(now).into_bytes()].concat());
     let mut tx = app.db.begin().await?;
     let until = now + crate::clock::DAY;
     outbox::put(&mut tx, &app.keys, now, Note { kind: "reminder-confirm", once: Some((mark, until)), message }).await?;

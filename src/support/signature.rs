@@ -99,16 +99,25 @@ mod tests {
     fn while_a_secret_is_rolled_either_signature_and_either_secret_do() {
         let (old, new) = (sign("whsec_old", NOW, b"{}"), sign("whsec_new", NOW, b"{}"));
         let wrong = sign("whsec_other", NOW, b"{}");
-        for header in [format!("t={NOW},v1={old},v1={wrong}"), format!("t={NOW},v1={wrong},v1={old}"), format!("t={NOW}, v1={new} ,v0=aa,v1={old}")] {
+        for header in [
+            format!("t={NOW},v1={old},v1={wrong}"),
+            format!("t={NOW},v1={wrong},v1={old}"),
+            format!("t={NOW}, v1={new} ,v0=aa,v1={old}"),
+        ] {
             assert_eq!(checked(&header, b"{}", &["whsec_new", "whsec_old"]), Ok(()));
             assert_eq!(checked(&header, b"{}", &["whsec_old"]), Ok(()));
         }
-        assert_eq!(checked(&format!("t={NOW},v1={wrong},v1={wrong}"), b"{}", &["whsec_new", "whsec_old"]), Err(SignatureError::Wrong));
+        assert_eq!(
+            checked(&format!("t={NOW},v1={wrong},v1={wrong}"), b"{}", &["whsec_new", "whsec_old"]),
+            Err(SignatureError::Wrong)
+        );
     }
 
     #[test]
     fn three_hundred_seconds_are_believed_and_one_more_is_not() {
-        for (seconds, expected) in [(NOW - 300, Ok(())), (NOW - 301, Err(SignatureError::Stale)), (NOW + 301, Err(SignatureError::Stale))] {
+        for (seconds, expected) in
+            [(NOW - 300, Ok(())), (NOW - 301, Err(SignatureError::Stale)), (NOW + 301, Err(SignatureError::Stale))]
+        {
             assert_eq!(checked(&format!("t={seconds},v1={}", sign("s", seconds, b"x")), b"x", &["s"]), expected);
         }
     }

@@ -36,7 +36,14 @@ impl Attempt {
 
 /// Writes an attempt down, or finds the one that the same press made. `press` is `None` for callers without a form:
 /// each of their calls is a press of its own.
-pub async fn press(db: &Db, id: i64, press: Option<&[u8]>, choice: Choice, language: Language, now: Moment) -> Result<Attempt> {
+pub async fn press(
+    db: &Db,
+    id: i64,
+    press: Option<&[u8]>,
+    choice: Choice,
+    language: Language,
+    now: Moment,
+) -> Result<Attempt> {
     let mut tx = db.begin().await?;
     tx.query(
         "INSERT INTO support_attempts (id, press, frequency, currency, amount, language, state, created_at, looked_at)
@@ -83,7 +90,13 @@ pub async fn attempt_of(db: &Db, session_id: &str) -> Result<Option<Attempt>> {
 }
 
 /// Moves an attempt forward; whether it was not there yet. Backward is not an error: it is old news.
-pub async fn move_attempt(tx: &mut Tx, id: i64, session_id: Option<&str>, to: AttemptState, now: Moment) -> Result<bool> {
+pub async fn move_attempt(
+    tx: &mut Tx,
+    id: i64,
+    session_id: Option<&str>,
+    to: AttemptState,
+    now: Moment,
+) -> Result<bool> {
     let moved = tx
         .query(
             "UPDATE support_attempts SET state = $2, session_id = COALESCE(session_id, $3), looked_at = $4
@@ -234,7 +247,10 @@ pub async fn hurry(tx: &mut Tx, problem: &str, now: Moment) -> Result<()> {
 
 /// Removes what was finished before `before`, longer ago than Stripe lists events.
 pub async fn tidy(db: &Db, before: Moment) -> Result<u64> {
-    db.write("DELETE FROM support_events WHERE finished_at < $1 AND state IN ('done', 'ignored')").bind(before).execute().await
+    db.write("DELETE FROM support_events WHERE finished_at < $1 AND state IN ('done', 'ignored')")
+        .bind(before)
+        .execute()
+        .await
 }
 
 /// Takes a number before an object is read.

@@ -84,7 +84,12 @@ async fn one(app: &App, stripe: &Stripe, event: &Due) -> db::Result<()> {
     }
     match usize::try_from(event.tries - 1).ok().and_then(|tries| RETRY.get(tries)) {
         Some(pause) => {
-            tracing::warn!(event = event.id, kind = event.kind, error = trouble.code(), "an event is tried again later");
+            tracing::warn!(
+                event = event.id,
+                kind = event.kind,
+                error = trouble.code(),
+                "an event is tried again later"
+            );
             store::put_off(&app.db, event, now + *pause, trouble.code()).await
         }
         None => {
@@ -174,7 +179,14 @@ fn reminder_mail(app: &App, reminder: &reminders::Due, again: Option<Moment>) ->
     let token = app.keys.link(crate::support::CANCEL, None, &reminder.id);
     let cancel = app.config.link(&format!("/support/remind/cancel/{token}"));
     let again = again.map(crate::support::month_at);
-    Some(house(app, reminder.language).reminder(to, reminder.asked_at, &reminder.month, again.as_deref(), least, cancel))
+    Some(house(app, reminder.language).reminder(
+        to,
+        reminder.asked_at,
+        &reminder.month,
+        again.as_deref(),
+        least,
+        cancel,
+    ))
 }
 
 /// Removes what nobody needs any more.

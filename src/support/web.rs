@@ -97,7 +97,13 @@ async fn show(State(app): State<Shared>, page: Page, Query(asked): Query<Asked>)
     show_ask(page, &asked, Faults::default(), None, StatusCode::OK)
 }
 
-fn show_ask(page: Page, asked: &Asked, faults: Faults, trouble: Option<String>, status: StatusCode) -> Result<Response, Problem> {
+fn show_ask(
+    page: Page,
+    asked: &Asked,
+    faults: Faults,
+    trouble: Option<String>,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     let Some(ask) = Ask::new(&page.newsroom, page.words, asked, faults) else {
         return closed(page, StatusCode::OK);
     };
@@ -127,7 +133,8 @@ async fn frame(State(app): State<Shared>, page: Page, Query(asked): Query<Asked>
         None => render(&ClosedFrame { title: title(&page), page })?,
     };
     let stand_in = app.stripe.as_ref().filter(|stripe| !stripe.is_real()).map(|stripe| stripe.base().to_owned());
-    let policy = FRAMEABLE.replace("https://checkout.stripe.com", &stand_in.unwrap_or("https://checkout.stripe.com".to_owned()));
+    let policy =
+        FRAMEABLE.replace("https://checkout.stripe.com", &stand_in.unwrap_or("https://checkout.stripe.com".to_owned()));
     Ok(([("content-security-policy", policy)], shown).into_response())
 }
 
@@ -199,7 +206,13 @@ enum Lost {
 
 /// The page to go to. The same press, sent twice or at once, comes to the same page; a press after the first has ended
 /// begins anew.
-async fn lead_to_checkout(app: &App, stripe: &Stripe, page: &Page, asked: &Asked, choice: Choice) -> Result<String, Lost> {
+async fn lead_to_checkout(
+    app: &App,
+    stripe: &Stripe,
+    page: &Page,
+    asked: &Asked,
+    choice: Choice,
+) -> Result<String, Lost> {
     let mut press = press(app, asked, choice);
     loop {
         let now = app.clock.now();
@@ -224,7 +237,9 @@ async fn lead_to_checkout(app: &App, stripe: &Stripe, page: &Page, asked: &Asked
             }
         }
         // Only a press has an attempt that may have ended before.
-        press = press.map(|before| app.keys.mark("support.press.again", &[before.as_slice(), &attempt.id.to_be_bytes()].concat()).to_vec());
+        press = press.map(|before| {
+            app.keys.mark("support.press.again", &[before.as_slice(), &attempt.id.to_be_bytes()].concat()).to_vec()
+        });
     }
 }
 
@@ -293,9 +308,15 @@ struct UnfinishedPage {
 }
 
 /// Shows what Stripe says now, whether or not its event has come. Changes nothing.
-async fn thanks(State(app): State<Shared>, page: Page, peer: Peer, Query(back): Query<Back>) -> Result<Response, Problem> {
+async fn thanks(
+    State(app): State<Shared>,
+    page: Page,
+    peer: Peer,
+    Query(back): Query<Back>,
+) -> Result<Response, Problem> {
     let stripe = app.stripe.as_ref().ok_or(Problem::NotFound)?;
-    let attempt = store::attempt_of(&app.db, back.session.as_deref().unwrap_or_default()).await?.ok_or(Problem::NotFound)?;
+    let attempt =
+        store::attempt_of(&app.db, back.session.as_deref().unwrap_or_default()).await?.ok_or(Problem::NotFound)?;
     if let Some(network) = peer.network() {
         app.limits.check(&THANKS, &network)?;
     }
@@ -310,7 +331,9 @@ async fn thanks(State(app): State<Shared>, page: Page, peer: Peer, Query(back): 
     };
     let state = session.as_ref().map_or(attempt.state, apply::state_of);
     let amount = choice.money.display(page.words.language());
-    if matches!(state, AttemptState::Failed | AttemptState::Expired | AttemptState::Refused) || (state == AttemptState::Open && session.is_some()) {
+    if matches!(state, AttemptState::Failed | AttemptState::Expired | AttemptState::Refused)
+        || (state == AttemptState::Open && session.is_some())
+    {
         let lede = page.say(if state == AttemptState::Failed { "support-failed" } else { "support-unfinished" });
         return render(&UnfinishedPage { title: page.say("support-unfinished-title"), lede, page });
     }

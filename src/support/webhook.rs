@@ -59,7 +59,10 @@ fn read(body: &[u8], now: Moment) -> Option<(store::Event, Option<bool>)> {
         id: text("/id").filter(|id| is_name(id))?.to_owned(),
         kind: text("/type").filter(|kind| is_name(kind))?.to_owned(),
         object_id: text("/data/object/id").filter(|id| is_name(id)).map(str::to_owned),
-        created_at: value.get("created").and_then(Value::as_i64).map_or(now, |at| Moment::from_millis(at.saturating_mul(1_000))),
+        created_at: value
+            .get("created")
+            .and_then(Value::as_i64)
+            .map_or(now, |at| Moment::from_millis(at.saturating_mul(1_000))),
     };
     Some((event, value.get("livemode").and_then(Value::as_bool)))
 }
@@ -81,9 +84,13 @@ mod tests {
             now,
         )
         .unwrap();
-        assert_eq!((event.id.as_str(), event.kind.as_str(), event.object_id.as_deref()), ("evt_1", "invoice.paid", Some("in_1")));
+        assert_eq!(
+            (event.id.as_str(), event.kind.as_str(), event.object_id.as_deref()),
+            ("evt_1", "invoice.paid", Some("in_1"))
+        );
         assert_eq!((event.created_at.millis(), live), (7_000, Some(false)));
-        let (event, _) = read(br#"{"id":"evt_2","type":"invoice.upcoming","data":{"object":{"id":null}}}"#, now).unwrap();
+        let (event, _) =
+            read(br#"{"id":"evt_2","type":"invoice.upcoming","data":{"object":{"id":null}}}"#, now).unwrap();
         assert_eq!(event.object_id, None);
         let (event, _) = read(br#"{"id":"evt_3","type":"x","data":{"object":{"id":"../v1/accounts"}}}"#, now).unwrap();
         assert_eq!(event.object_id, None, "a path is no id");

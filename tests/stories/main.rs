@@ -10,5 +10,5 @@ mod ops;
 mod smtp_sink;
 mod staff;
 mod standin;
-mod support;
 mod subscribers;
+mod support;

@@ -80,12 +80,8 @@ impl Open {
     }
 
     async fn ledger(&self) -> Ledger {
-        let rows: Vec<(String, String, String, i64)> = self
-            .db()
-            .read("SELECT object_id, kind, currency, amount FROM support_ledger")
-            .all()
-            .await
-            .unwrap();
+        let rows: Vec<(String, String, String, i64)> =
+            self.db().read("SELECT object_id, kind, currency, amount FROM support_ledger").all().await.unwrap();
         rows.into_iter().collect()
     }
 
@@ -94,7 +90,11 @@ impl Open {
     }
 
     async fn gifts(&self) -> Vec<(String, String, i64)> {
-        self.db().read("SELECT frequency, state, amount FROM support_gifts ORDER BY started_at, id").all().await.unwrap()
+        self.db()
+            .read("SELECT frequency, state, amount FROM support_gifts ORDER BY started_at, id")
+            .all()
+            .await
+            .unwrap()
     }
 
     async fn advance(&self, by: Duration) {
@@ -130,7 +130,10 @@ story!(without_a_key_giving_is_politely_not_open, async |house: House| {
     let program = house.post_json("/support/checkout", &json!({"frequency": "once", "amount": 5})).await;
     assert_eq!(program.status, 503);
     assert!(serde_json::from_str::<Value>(&program.body).unwrap()["error"].is_string());
-    assert_eq!(house.post_bytes("/stripe/webhook", &[("stripe-signature", "t=1,v1=00")], b"{}".to_vec()).await.status, 400);
+    assert_eq!(
+        house.post_bytes("/stripe/webhook", &[("stripe-signature", "t=1,v1=00")], b"{}".to_vec()).await.status,
+        400
+    );
 });
 
 story!(the_page_asks_with_amounts_of_the_frequency_and_currency, async |house: House| {
@@ -138,11 +141,22 @@ story!(the_page_asks_with_amounts_of_the_frequency_and_currency, async |house: H
     let newsroom = friday::newsroom::Newsroom::from_toml(toml).unwrap();
     let open = Open::with(house, |config| config.newsroom = newsroom).await;
     let page = open.get("/support").await;
-    for part in ["<span>$2</span>", "<span>$50</span>", "From $2 a month", "VALLEY POST", "currency=eur", "<em>readers</em>", "live in Russia or in Belarus"] {
+    for part in [
+        "<span>$2</span>",
+        "<span>$50</span>",
+        "From $2 a month",
+        "VALLEY POST",
+        "currency=eur",
+        "<em>readers</em>",
+        "live in Russia or in Belarus",
+    ] {
         assert!(page.body.contains(part), "{part} is missing: {}", page.body);
     }
     assert!(!page.body.contains("<script>no"));
-    assert!(page.body.find("VALLEY POST") > page.body.find("value=\"monthly\" checked"), "before Continue, monthly first");
+    assert!(
+        page.body.find("VALLEY POST") > page.body.find("value=\"monthly\" checked"),
+        "before Continue, monthly first"
+    );
     let euros = open.get("/support?currency=eur&frequency=annual&amount=7.50").await;
     assert!(euros.body.contains("<span>€6</span>") && euros.body.contains("value=\"annual\" checked"));
     assert!(euros.body.contains("id=\"own-annual\" value=\"7.50\""), "{}", euros.body);
@@ -157,7 +171,8 @@ story!(whoever_may_be_in_danger_is_led_away_and_nothing_is_kept, async |house: H
     let open = Open::new(house).await;
     let token = token_of(&open.get("/support").await);
     let form = |risk: &'static str| {
-        let mut fields = vec![("form", token.as_str()), ("frequency", "monthly"), ("amount_monthly", "5"), ("currency", "usd")];
+        let mut fields =
+            vec![("form", token.as_str()), ("frequency", "monthly"), ("amount_monthly", "5"), ("currency", "usd")];
         fields.extend((!risk.is_empty()).then_some(("at_risk", risk)));
         fields
     };
@@ -178,14 +193,18 @@ story!(a_form_or_a_program_is_led_to_checkout_with_the_amount_in_minor_units, as
     let yen = "[[support.currencies]]\ncode = \"USD\"\n[[support.currencies]]\ncode = \"JPY\"\nonce = [500]\nminimum = { once = 100, monthly = 100, annual = 1000 }\n";
     let newsroom = friday::newsroom::Newsroom::from_toml(yen).unwrap();
     let open = Open::with(house, |config| config.newsroom = newsroom).await;
-    for (frequency, amount, currency, minor, mode) in
-        [("once", "5.50", "USD", 550, "payment"), ("monthly", "2", "usd", 200, "subscription"), ("annual", "20", "USD", 2000, "subscription"), ("once", "500", "JPY", 500, "payment")]
-    {
+    for (frequency, amount, currency, minor, mode) in [
+        ("once", "5.50", "USD", 550, "payment"),
+        ("monthly", "2", "usd", 200, "subscription"),
+        ("annual", "20", "USD", 2000, "subscription"),
+        ("once", "500", "JPY", 500, "payment"),
+    ] {
         let session = open.stripe.object(&open.press(frequency, amount, currency).await);
         assert_eq!((session["amount_total"].as_i64(), session["mode"].as_str()), (Some(minor), Some(mode)));
         assert_eq!(session["currency"], currency.to_lowercase());
     }
-    let answer = open.post_json("/support/checkout", &json!({"frequency": "monthly", "amount": 7.5, "currency": "USD"})).await;
+    let answer =
+        open.post_json("/support/checkout", &json!({"frequency": "monthly", "amount": 7.5, "currency": "USD"})).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let url = serde_json::from_str::<Value>(&answer.body).unwrap()["url"].as_str().unwrap().to_owned();
     assert_eq!(open.stripe.object(&session_of(&url))["amount_total"], 750);
@@ -208,10 +227,19 @@ story!(an_amount_that_is_not_taken_is_said_beside_its_field_and_never_asked_of_s
         let page = open.post("/support/checkout", &fields).await;
         assert!(page.status == 422 && page.body.contains(said), "{frequency} {amount}: {}", page.body);
         assert!(page.body.contains("Nothing has been paid"));
-        let program = open.post_json("/support/checkout", &json!({"frequency": frequency, "amount": amount, "currency": currency})).await;
+        let program = open
+            .post_json("/support/checkout", &json!({"frequency": frequency, "amount": amount, "currency": currency}))
+            .await;
         assert!(program.status == 422 && program.body.contains(said), "{}", program.body);
     }
-    let two = [("form", "x"), ("at_risk", "no"), ("frequency", "once"), ("amount_once", "10"), ("own_once", "7"), ("currency", "usd")];
+    let two = [
+        ("form", "x"),
+        ("at_risk", "no"),
+        ("frequency", "once"),
+        ("amount_once", "10"),
+        ("own_once", "7"),
+        ("currency", "usd"),
+    ];
     assert!(open.post("/support/checkout", &two).await.body.contains("Keep one of the two"));
     assert_eq!(open.count("SELECT COUNT(*) FROM support_attempts").await, 0);
     assert!(open.stripe.objects("checkout.session").is_empty());
@@ -221,7 +249,13 @@ story!(a_double_click_is_one_session_and_a_press_after_the_end_a_new_one, async 
     let open = Open::new(house).await;
     let token = token_of(&open.get("/support").await);
     let form = |amount: &'static str| {
-        [("form", token.as_str()), ("at_risk", "no"), ("frequency", "monthly"), ("amount_monthly", amount), ("currency", "usd")]
+        [
+            ("form", token.as_str()),
+            ("at_risk", "no"),
+            ("frequency", "monthly"),
+            ("amount_monthly", amount),
+            ("currency", "usd"),
+        ]
     };
     let (first, second) = (form("5"), form("5"));
     let (one, two) = tokio::join!(open.post("/support/checkout", &first), open.post("/support/checkout", &second));
@@ -229,7 +263,11 @@ story!(a_double_click_is_one_session_and_a_press_after_the_end_a_new_one, async 
     assert_eq!(one.location(), two.location());
     assert_eq!(open.post("/support/checkout", &form("5")).await.location(), one.location());
     assert_eq!(open.stripe.objects("checkout.session").len(), 1);
-    assert_ne!(open.post("/support/checkout", &form("10")).await.location(), one.location(), "another amount is another gift");
+    assert_ne!(
+        open.post("/support/checkout", &form("10")).await.location(),
+        one.location(),
+        "another amount is another gift"
+    );
     // Not paid in a day: the page at Checkout is over, and the same press leads to a new one.
     open.advance(DAY + HOUR).await;
     let later = open.post("/support/checkout", &form("5")).await;
@@ -242,7 +280,8 @@ story!(a_double_click_is_one_session_and_a_press_after_the_end_a_new_one, async 
 story!(whoever_tries_cards_from_one_network_is_stopped, async |house: House| {
     let open = Open::with(house, |config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
     let fields = [("frequency", "once"), ("amount", "5"), ("currency", "USD")];
-    let press = async |from: &str| open.post_with("/support/checkout", &[("x-forwarded-for", from)], &fields).await.status;
+    let press =
+        async |from: &str| open.post_with("/support/checkout", &[("x-forwarded-for", from)], &fields).await.status;
     for last in 1..=10 {
         assert_eq!(press(&format!("198.51.100.{last}")).await, 303);
     }
@@ -276,13 +315,20 @@ story!(a_monthly_gift_is_counted_by_its_invoices_and_never_twice, async |house: 
     assert_eq!(open.amounts().await, [row("payment", 500)]);
     assert_eq!(open.gifts().await, [("monthly".to_owned(), "active".to_owned(), 500)]);
     let thanks = open.get(&format!("/support/thanks?session={session}")).await;
-    assert!(thanks.body.contains("You give $5 each month from today") && thanks.body.contains("26 December 2026"), "{}", thanks.body);
+    assert!(
+        thanks.body.contains("You give $5 each month from today") && thanks.body.contains("26 December 2026"),
+        "{}",
+        thanks.body
+    );
     open.advance(32 * DAY).await;
     open.hear(Handing { copies: 2, shuffle: Some(7) }).await;
     assert_eq!(open.amounts().await, [row("payment", 500), row("payment", 500)]);
     let mails = open.mails_to(GIVER).await;
     assert_eq!(mails.len(), 2, "{:?}", mails.iter().map(|mail| &mail.subject).collect::<Vec<_>>());
-    assert!(mails[0].text.contains("You give $5 each month from today") && mails[1].text.contains("Your monthly gift of $5 has arrived"));
+    assert!(
+        mails[0].text.contains("You give $5 each month from today")
+            && mails[1].text.contains("Your monthly gift of $5 has arrived")
+    );
     // A refund of the renewal finds its payment, whose charge names no invoice any more.
     open.stripe.refund(&open.charge(), Some(200)).unwrap();
     open.hear(Handing::IN_ORDER).await;
@@ -306,7 +352,10 @@ story!(a_debit_counts_when_it_is_paid_and_not_before, async |house: House| {
     let bad = open.press("once", "40", "USD").await;
     assert_eq!(open.stripe.pay(&bad, &Visit::by_debit("other@example.org", false)).unwrap(), Outcome::OnItsWay);
     open.hear(Handing::IN_ORDER).await;
-    assert!(open.ledger().await.is_empty() && open.mails_to(GIVER).await.is_empty(), "unpaid gifts are not thanked for");
+    assert!(
+        open.ledger().await.is_empty() && open.mails_to(GIVER).await.is_empty(),
+        "unpaid gifts are not thanked for"
+    );
     let page = open.get(&format!("/support/thanks?session={good}")).await;
     assert!(page.body.contains("Your gift of $50 is on its way"), "{}", page.body);
     open.advance(8 * DAY).await;
@@ -329,7 +378,9 @@ story!(a_renewal_that_fails_is_told_once_and_the_gift_fails_recovers_or_ends, as
     open.advance(31 * DAY + 2 * HOUR).await;
     open.hear(Handing { copies: 2, shuffle: Some(1) }).await;
     assert_eq!(open.gifts().await[0].1, "failing");
-    let failed = |mails: Vec<crate::house::Mail>| mails.into_iter().filter(|mail| mail.subject.contains("did not go through")).count();
+    let failed = |mails: Vec<crate::house::Mail>| {
+        mails.into_iter().filter(|mail| mail.subject.contains("did not go through")).count()
+    };
     assert_eq!(failed(open.mails_to(GIVER).await), 1);
     // The next try fails too, and is not another mail.
     open.advance(4 * DAY).await;
@@ -372,13 +423,25 @@ story!(the_same_events_in_any_order_and_repeated_end_in_one_ledger, async |house
         // A refund that came before its payment is tried again.
         open.advance(HOUR).await;
         open.hear(Handing::IN_ORDER).await;
-        let sums: Vec<(String, i64)> = open.ledger().await.into_iter().map(|(_, kind, _, amount)| (kind, amount)).collect();
+        let sums: Vec<(String, i64)> =
+            open.ledger().await.into_iter().map(|(_, kind, _, amount)| (kind, amount)).collect();
         let mut sums = sums;
         sums.sort();
         ledgers.push((sums, open.mails().len(), open.gifts().await.len()));
-        assert_eq!(open.count("SELECT COUNT(*) FROM support_events WHERE state IN ('waiting', 'failed')").await, 0, "seed {seed}");
+        assert_eq!(
+            open.count("SELECT COUNT(*) FROM support_events WHERE state IN ('waiting', 'failed')").await,
+            0,
+            "seed {seed}"
+        );
         let total: i64 = open.ledger().await.iter().map(|line| line.3).sum();
-        let fees: i64 = open.stripe.objects("charge").iter().filter(|charge| charge["paid"] == true).filter_map(|charge| charge["amount"].as_i64()).map(friday::demo::stripe::fee).sum();
+        let fees: i64 = open
+            .stripe
+            .objects("charge")
+            .iter()
+            .filter(|charge| charge["paid"] == true)
+            .filter_map(|charge| charge["amount"].as_i64())
+            .map(friday::demo::stripe::fee)
+            .sum();
         assert_eq!(total - fees, open.stripe.balance("usd"), "to the cent what Stripe's balance came to, seed {seed}");
     }
     assert!(ledgers.iter().all(|ledger| *ledger == ledgers[0]), "{ledgers:#?}");
@@ -411,11 +474,13 @@ story!(a_disputed_payment_leaves_the_sums_and_a_won_dispute_brings_it_back, asyn
 
 story!(an_event_is_believed_by_its_signature_alone, async |house: House| {
     let open = Open::new(house).await;
-    let body = r#"{"id":"evt_1","type":"product.updated","livemode":false,"created":1,"data":{"object":{"id":"prod_1"}}}"#;
+    let body =
+        r#"{"id":"evt_1","type":"product.updated","livemode":false,"created":1,"data":{"object":{"id":"prod_1"}}}"#;
     let post = |header: Option<String>, body: String| {
         let open = &open;
         async move {
-            let headers: Vec<(&str, &str)> = header.iter().map(|header| ("stripe-signature", header.as_str())).collect();
+            let headers: Vec<(&str, &str)> =
+                header.iter().map(|header| ("stripe-signature", header.as_str())).collect();
             open.post_bytes("/stripe/webhook", &headers, body.into_bytes()).await.status
         }
     };
@@ -439,7 +504,13 @@ story!(an_event_is_believed_by_its_signature_alone, async |house: House| {
 story!(while_stripe_is_down_nothing_is_lost, async |house: House| {
     let open = Open::new(house).await;
     let token = token_of(&open.get("/support").await);
-    let form = [("form", token.as_str()), ("at_risk", "no"), ("frequency", "once"), ("amount_once", "10"), ("currency", "usd")];
+    let form = [
+        ("form", token.as_str()),
+        ("at_risk", "no"),
+        ("frequency", "once"),
+        ("amount_once", "10"),
+        ("currency", "usd"),
+    ];
     open.stripe.fail_next(&[axum::http::StatusCode::INTERNAL_SERVER_ERROR; 3]);
     let down = open.post("/support/checkout", &form).await;
     assert!(down.status == 503 && down.body.contains("Nothing has been paid; please try again"), "{}", down.body);
@@ -449,7 +520,10 @@ story!(while_stripe_is_down_nothing_is_lost, async |house: House| {
     open.stripe.fail_next(&[axum::http::StatusCode::INTERNAL_SERVER_ERROR; 30]);
     open.hear(Handing::IN_ORDER).await;
     assert!(open.ledger().await.is_empty());
-    assert!(open.count("SELECT COUNT(*) FROM support_events WHERE state = 'waiting'").await > 0, "they are tried again");
+    assert!(
+        open.count("SELECT COUNT(*) FROM support_events WHERE state = 'waiting'").await > 0,
+        "they are tried again"
+    );
     for _ in 0..6 {
         open.advance(2 * HOUR).await;
         open.hear(Handing::IN_ORDER).await;
@@ -509,7 +583,11 @@ story!(a_reminder_is_confirmed_by_its_button_sent_twice_and_gone, async |house: 
     open.advance(2 * DAY).await;
     let mails = open.mails_to(GIVER).await;
     assert_eq!(mails.len(), 2);
-    assert!(mails[1].text.contains("/support/remind/cancel/") && mails[1].text.contains("March 2027"), "{}", mails[1].text);
+    assert!(
+        mails[1].text.contains("/support/remind/cancel/") && mails[1].text.contains("March 2027"),
+        "{}",
+        mails[1].text
+    );
     open.advance(40 * DAY).await;
     let mails = open.mails_to(GIVER).await;
     assert!(mails.len() == 3 && mails[2].text.contains("This was the last of two"), "{}", mails[2].text);
@@ -517,7 +595,11 @@ story!(a_reminder_is_confirmed_by_its_button_sent_twice_and_gone, async |house: 
     open.advance(90 * DAY).await;
     assert_eq!(open.mails_to(GIVER).await.len(), 3);
     for (email, month) in [("not an address", "2027-02"), (GIVER, "2020-01"), (GIVER, "soon")] {
-        assert_eq!(open.post("/support/remind", &[("email", email), ("month", month)]).await.status, 422, "{email} {month}");
+        assert_eq!(
+            open.post("/support/remind", &[("email", email), ("month", month)]).await.status,
+            422,
+            "{email} {month}"
+        );
     }
 });
 
@@ -553,9 +635,14 @@ story!(a_giver_sees_ends_and_is_forgotten_by_a_link, async |house: House| {
     assert_eq!((known.status, &known.body), (unknown.status, &unknown.body));
     assert!(open.mails_to("nobody@example.org").await.is_empty());
     let mails = open.mails_to("Vera.Giver@example.org").await;
-    let link = mails.iter().find(|mail| mail.subject == "The link to your gift").expect("a link").link("/support/manage/");
+    let link =
+        mails.iter().find(|mail| mail.subject == "The link to your gift").expect("a link").link("/support/manage/");
     let page = open.get(&link).await;
-    assert!(page.body.contains("$5 each month since 26 November 2026") && page.body.contains("End my monthly gift"), "{}", page.body);
+    assert!(
+        page.body.contains("$5 each month since 26 November 2026") && page.body.contains("End my monthly gift"),
+        "{}",
+        page.body
+    );
     assert!(page.body.contains("$25") && !page.body.to_lowercase().contains("giver@"), "no address on the page");
     let gift = open.stripe.objects("subscription")[0]["id"].as_str().unwrap().to_owned();
     let portal = open.post(&format!("{link}/portal"), &[("gift", &gift)]).await;
@@ -584,7 +671,11 @@ story!(forgetting_ends_the_gift_at_stripe_first, async |house: House| {
     open.stripe.fail_next(&[axum::http::StatusCode::INTERNAL_SERVER_ERROR; 3]);
     let down = open.post(&format!("{link}/forget"), &[]).await;
     assert_eq!(down.status, 503, "{}", down.body);
-    assert_eq!(open.count("SELECT COUNT(*) FROM support_gifts WHERE donor IS NOT NULL").await, 1, "nothing is half done");
+    assert_eq!(
+        open.count("SELECT COUNT(*) FROM support_gifts WHERE donor IS NOT NULL").await,
+        1,
+        "nothing is half done"
+    );
     open.advance(25 * HOUR).await;
     assert!(open.post(&format!("{link}/forget"), &[]).await.body.contains("Forgotten"));
     assert_eq!(open.stripe.objects("subscription")[0]["status"], "canceled");
@@ -618,9 +709,12 @@ story!(no_address_of_a_giver_is_in_the_database, async |house: House| {
     let mut bytes = Vec::new();
     if open.db().is_postgres() {
         for sql in [
-            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_attempts t", "SELECT CAST(row_to_json(t) AS TEXT) FROM support_events t",
-            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_gifts t", "SELECT CAST(row_to_json(t) AS TEXT) FROM support_ledger t",
-            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_reminders t", "SELECT CAST(row_to_json(t) AS TEXT) FROM outbox t",
+            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_attempts t",
+            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_events t",
+            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_gifts t",
+            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_ledger t",
+            "SELECT CAST(row_to_json(t) AS TEXT) FROM support_reminders t",
+            "SELECT CAST(row_to_json(t) AS TEXT) FROM outbox t",
         ] {
             let rows: Vec<(String,)> = open.db().read(sql).all().await.unwrap();
             bytes.extend(rows.into_iter().flat_map(|(row,)| row.into_bytes()));
@@ -632,7 +726,13 @@ story!(no_address_of_a_giver_is_in_the_database, async |house: House| {
     }
     let holds = |needle: &str| {
         let hex = data_encoding::HEXLOWER.encode(needle.as_bytes());
-        let forms = [needle.to_owned(), needle.to_uppercase(), needle.replace('@', "%40"), hex, data_encoding::BASE64.encode(needle.as_bytes())];
+        let forms = [
+            needle.to_owned(),
+            needle.to_uppercase(),
+            needle.replace('@', "%40"),
+            hex,
+            data_encoding::BASE64.encode(needle.as_bytes()),
+        ];
         forms.iter().any(|form| bytes.windows(form.len()).any(|part| part == form.as_bytes()))
     };
     assert!(holds("sub_") && holds("invoice.paid"), "the search finds what is there");

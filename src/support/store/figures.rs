@@ -46,7 +46,8 @@ pub async fn ledger(db: &Db, currency: &str, limit: i64, offset: i64) -> Result<
 
 /// How many lines the ledger has in a currency.
 pub async fn lines(db: &Db, currency: &str) -> Result<i64> {
-    let (count,) = db.read("SELECT COUNT(*) FROM support_ledger WHERE currency = $1").bind(currency.to_owned()).one().await?;
+    let (count,) =
+        db.read("SELECT COUNT(*) FROM support_ledger WHERE currency = $1").bind(currency.to_owned()).one().await?;
     Ok(count)
 }
 
