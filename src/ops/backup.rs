@@ -180,18 +180,7 @@ async fn restore_dump(url: &str, keys: &Keys, file: &Path, force: bool) -> Resul
     )
     .await?;
     fits(keys, key_in_dump(&house))?;
-    let db = Db::open(url).await?;
-    let mut looked = store::occupied(&db).await;
-    for _ in 0..GOODBYES {
-        // The server sees a connection for a moment after it was closed.
-        if !matches!(looked, Ok((_, 1..))) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        looked = store::occupied(&db).await;
-    }
-    db.close().await;
-    let (has_tables, others) = looked?;
+    let (has_tables, others) = look_around(url).await?;
     if has_tables && !force {
         return Err(BackupError::Occupied);
     }
@@ -211,6 +200,25 @@ async fn restore_dump(url: &str, keys: &Keys, file: &Path, force: bool) -> Resul
     ];
     tool("pg_restore", url, Command::new("pg_restore").args(whole).arg(database).arg(file)).await?;
     Ok(())
+}
+
+/// Whether there are tables, and how many others are connected. The server sees a connection for a moment after it was
+/// closed, so whoever is there is given a second to leave.
+async fn look_around(url: &str) -> Result<(bool, i64), BackupError> {
+    let mut looked = (false, 0);
+    for round in 0..GOODBYES {
+        if round > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let db = Db::open(url).await?;
+        let answer = store::occupied(&db).await;
+        db.close().await;
+        looked = answer?;
+        if looked.1 == 0 {
+            break;
+        }
+    }
+    Ok(looked)
 }
 
 fn fits(keys: &Keys, mark: Option<Vec<u8>>) -> Result<(), BackupError> {

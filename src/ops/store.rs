@@ -24,11 +24,12 @@ pub async fn key_mark(db: &Db) -> Result<Option<Vec<u8>>> {
 
 /// Whether there are tables, and how many others are connected. PostgreSQL only.
 pub async fn occupied(db: &Db) -> Result<(bool, i64)> {
-    let (tables,): (i64,) = db.read("SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema()").one().await?;
-    let (others,): (i64,) = db
+    // One statement, for one connection: a second one of our own pool would look like somebody at work.
+    let (tables, others): (i64, i64) = db
         .read(
-            "SELECT COUNT(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+            "SELECT (SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema()),
+                    (SELECT COUNT(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend')",
         )
         .one()
         .await?;
