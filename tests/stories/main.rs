@@ -6,6 +6,7 @@ mod delivery;
 mod digest;
 mod house;
 mod mailbox;
+mod main_job;
 mod ops;
 mod smtp_sink;
 mod staff;
