@@ -13,3 +13,4 @@ mod staff;
 mod standin;
 mod subscribers;
 mod support;
+mod templates;

@@ -58,7 +58,7 @@ story!(a_thousand_readers_of_a_real_feed_each_get_one_mail_and_nothing_written_d
     for form in forms(&addresses[7]) {
         let planted = house.folder.path().join("planted");
         std::fs::write(&planted, format!("before {form} after")).unwrap();
-        assert_eq!(search.hits(std::slice::from_ref(&planted)).await, [planted.clone()], "{form}");
+        assert_eq!(search.hits(std::slice::from_ref(&planted)).await, vec![planted.clone()], "{form}");
         std::fs::remove_file(planted).unwrap();
     }
     let plant = house.db().write("INSERT INTO house (name, value) VALUES ('planted', $1)");
