@@ -1,7 +1,9 @@
-// One walk through a running Friday in a real Chromium: sign up, confirm from the mailbox, sign in as staff; each page
-// looked at by axe-core at 1,280 and 320 px. Usage: node walk.mjs PATH_TO_FRIDAY. Last line: "N passed, N failed".
+// One walk through a running Friday in a real Chromium: sign up, confirm from the mailbox, sign in as staff, put an issue
+// together from a newspaper's feed, send it, see it arrive, read it in the archive; each page looked at by axe-core at
+// 1,280 and 320 px. Usage: node walk.mjs PATH_TO_FRIDAY [FOLDER_FOR_PICTURES]. Last line: "N passed, N failed".
 import { spawn, execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, existsSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, existsSync, writeFileSync } from 'node:fs';
+import { createServer as createFeed } from 'node:http';
 import { createServer } from 'node:net';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -11,6 +13,24 @@ import { chromium } from 'playwright-core';
 const friday = resolve(process.argv[2]);
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const folder = mkdtempSync(join(tmpdir(), 'friday-walk-'));
+const pictures = process.argv[3];
+const feed = createFeed((_, answer) => {
+  answer.setHeader('Content-Type', 'application/rss+xml');
+  answer.end(readFileSync(new URL('../fixtures/feeds/washington-post.xml', import.meta.url)));
+});
+await new Promise(done => feed.listen(0, '127.0.0.1', done));
+writeFileSync(join(folder, 'newsroom.toml'), `
+name = "The Valley Post"
+postal_address = "1 Mill Lane, Valley"
+[[newsletters]]
+slug = "weekly"
+name = "The Friday digest"
+headline = "Every Friday, the week from the valley"
+from = "The Valley Post <digest@valley.example>"
+[[feeds]]
+url = "http://127.0.0.1:${feed.address().port}/feed.xml"
+section = "News"
+`);
 const port = await new Promise(done => {
   const server = createServer().listen(0, '127.0.0.1', () => {
     const { port } = server.address();
@@ -24,6 +44,7 @@ const env = {
   FRIDAY_BASE_URL: site,
   FRIDAY_DATABASE_URL: `sqlite:${join(folder, 'friday.db')}`,
   FRIDAY_KEY_FILE: join(folder, 'friday.key'),
+  FRIDAY_FETCH_PRIVATE: 'true',
 };
 const server = spawn(friday, ['serve'], { cwd: folder, env, stdio: ['ignore', 'inherit', 'inherit'] });
 
@@ -47,6 +68,7 @@ async function until(name, ask) {
 async function look(page, name) {
   for (const width of [1280, 320]) {
     await page.setViewportSize({ width, height: 800 });
+    if (pictures) await page.screenshot({ path: join(pictures, `${name.replaceAll(/\W+/g, '-')}-${width}.png`), fullPage: true });
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     check(`${name}, ${width} px: no sideways scrolling`, wide <= 0, `${wide} px too wide`);
     await page.addScriptTag({ path: axe });
@@ -102,7 +124,79 @@ async function staff(browser) {
     const answer = await page.goto(`${site}/staff/${part}`);
     check(`/staff/${part} is there`, answer.status() === 200, String(answer.status()));
   }
+  await compose(page);
+  await send(page);
+  await arrived(page);
   await context.close();
+}
+
+async function compose(page) {
+  await page.goto(`${site}/staff/issues`);
+  await page.fill('#subject', 'The week in the valley');
+  await page.selectOption('#top', '10');
+  await page.click('form[action="/staff/issues"] button');
+  check('an issue begins with ten articles', (await page.locator('#issue .item[id^=e]').count()) === 10);
+  await look(page, 'composer');
+  const heads = () => page.locator('#issue .item[id^=e] > div > b').allInnerTexts();
+  const before = await heads();
+  await page.locator('button[name=down]').first().click();
+  const after = await heads();
+  check('an article moves by its button', after[0] === before[1] && after[1] === before[0]);
+  const items = page.locator('#issue .item[id^=e]');
+  await items.first().scrollIntoViewIfNeeded();
+  const [from, to] = [await items.nth(1).locator('.handle').boundingBox(), await items.first().boundingBox()];
+  await page.mouse.move(from.x + 5, from.y + 8);
+  await page.mouse.down();
+  await page.mouse.move(from.x + 8, from.y, { steps: 4 });
+  await page.mouse.move(to.x + 60, to.y + 20, { steps: 8 });
+  await page.mouse.up();
+  const dragged = await until('the order is saved', async () => {
+    const order = await heads();
+    return order.join() === after.join() ? undefined : order;
+  });
+  check('an article moves by dragging', dragged.length === 10 && dragged[0] === after[1] && dragged[1] === after[0]);
+  await page.fill('#introduction', 'Good morning. It rained **all week**.');
+  await page.click('#issue button[name=save]:visible');
+  const saved = await page.locator('#introduction').inputValue();
+  check('an introduction is kept', saved.startsWith('Good morning'), saved);
+  const mail = page.frameLocator('iframe.as-phone');
+  check('the preview shows it', await mail.getByText('all week').first().isVisible().catch(() => false));
+}
+
+async function send(page) {
+  await page.click('text=Schedule or send');
+  await look(page, 'before the send');
+  await page.fill('#count', '2');
+  await page.click('text=Send to all');
+  check('the window to stop is open', await page.getByText('Do not wait').first().isVisible());
+  await look(page, 'the window');
+  await page.click('text=Do not wait');
+  await until('the issue is sent', async () => {
+    await page.reload();
+    return (await page.locator('#progress').innerText()).includes('2') && (await page.locator('#progress .state').innerText()).includes('Sent');
+  });
+  await look(page, 'sent');
+}
+
+async function arrived(page) {
+  const mails = await until('the digest arrives', async () => {
+    await page.goto(`${site}/mailbox`);
+    const count = await page.locator('ul.picks a', { hasText: 'The week in the valley' }).count();
+    return count === 2 ? count : undefined;
+  });
+  check('each reader has the digest once', mails === 2);
+  const unsigned = await page.context().browser().newContext({ bypassCSP: true });
+  const reader = await unsigned.newPage();
+  await reader.goto(`${site}/newsletters/weekly/issues`);
+  await look(reader, 'archive');
+  await reader.click('text=The week in the valley');
+  check('the archive has the issue', (await reader.locator('article.entry').count()) >= 10);
+  await look(reader, 'issue');
+  for (const [name, path] of [['home', '/'], ['giving', '/support'], ['Russian', '/newsletters/weekly?lang=ru'], ['safety', '/safety']]) {
+    await reader.goto(site + path);
+    await look(reader, name);
+  }
+  await unsigned.close();
 }
 
 let browser;
@@ -115,11 +209,12 @@ try {
   await signUp(browser, false);
   await staff(browser);
 } catch (error) {
-  check('the walk came to its end', false, error.message);
+  check('the walk came to its end', false, error.stack);
 } finally {
   await browser?.close();
   server.kill('SIGTERM');
   await new Promise(done => (server.exitCode === null ? server.once('exit', done) : done()));
+  feed.close();
   rmSync(folder, { recursive: true, force: true });
 }
 console.log(`${passed} passed, ${failed} failed`);
