@@ -46,6 +46,21 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Its name in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Sent => "sent",
+            Outcome::Later { .. } => "later",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Uncertain { .. } => "uncertain",
+            Outcome::Dropped { .. } => "dropped",
+            Outcome::Skipped => "skipped",
+            Outcome::Returned { .. } => "returned",
+        }
+    }
+}
+
 const fn minutes(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }

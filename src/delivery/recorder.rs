@@ -100,6 +100,9 @@ async fn try_write(
         progress::add_domain(&mut tx, &app.keys, *issue, *mark, name, change).await?;
     }
     tx.commit().await?;
+    for record in records {
+        metrics::counter!("friday_deliveries_total", "outcome" => record.outcome.name()).increment(1);
+    }
     Ok(still)
 }
 

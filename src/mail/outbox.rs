@@ -108,6 +108,7 @@ pub async fn put(tx: &mut Tx, keys: &Keys, now: Moment, note: Note) -> db::Resul
 #[derive(sqlx::FromRow)]
 struct Due {
     id: i64,
+    kind: String,
     sealed: Vec<u8>,
     attempts: i64,
 }
@@ -141,12 +142,12 @@ async fn lease(hand: &Hand<'_>) -> db::Result<Vec<Due>> {
         "UPDATE outbox SET leased_until = $2 WHERE id IN (
              SELECT id FROM outbox WHERE state = 'waiting' AND next_at <= $1 AND leased_until <= $1
              ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-         RETURNING id, sealed, attempts"
+         RETURNING id, kind, sealed, attempts"
     } else {
         "UPDATE outbox SET leased_until = $2 WHERE id IN (
              SELECT id FROM outbox WHERE state = 'waiting' AND next_at <= $1 AND leased_until <= $1
              ORDER BY next_at LIMIT $3)
-         RETURNING id, sealed, attempts"
+         RETURNING id, kind, sealed, attempts"
     };
     hand.db.write(sql).bind(hand.now).bind(hand.now + LEASE).bind(BATCH).all().await
 }
@@ -187,6 +188,7 @@ fn open(hand: &Hand<'_>, mail: &Due) -> Result<(Envelope, Vec<u8>), Spoiled> {
 
 /// The mail is settled: its text goes, and its row too unless a mark must be remembered.
 async fn finish(hand: &Hand<'_>, mail: &Due, state: &'static str, code: Option<u16>) -> db::Result<()> {
+    count(mail, state);
     hand.db
         .write("UPDATE outbox SET state = $2, sealed = NULL, code = $3, attempts = attempts + 1 WHERE id = $1")
         .bind(mail.id)
@@ -201,6 +203,7 @@ async fn later(hand: &Hand<'_>, mail: &Due, code: Option<u16>) -> db::Result<()>
     let Some(pause) = usize::try_from(mail.attempts).ok().and_then(|n| RETRY.get(n)) else {
         return finish(hand, mail, "failed", code).await;
     };
+    count(mail, "later");
     hand.db
         .write("UPDATE outbox SET attempts = attempts + 1, next_at = $2, leased_until = 0, code = $3 WHERE id = $1")
         .bind(mail.id)
@@ -209,6 +212,10 @@ async fn later(hand: &Hand<'_>, mail: &Due, code: Option<u16>) -> db::Result<()>
         .execute()
         .await?;
     Ok(())
+}
+
+fn count(mail: &Due, outcome: &'static str) {
+    metrics::counter!("friday_mails_total", "kind" => mail.kind.clone(), "outcome" => outcome).increment(1);
 }
 
 /// Removes settled rows whose mark need not be remembered. Rows of one day are kept, for counting.

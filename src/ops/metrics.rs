@@ -30,10 +30,10 @@ fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("friday_http_requests_total", "Requests, by route and status");
     describe_histogram!("friday_http_request_seconds", Unit::Seconds, "How long answers took, by route");
-    describe_counter!("friday_sign_ups_total", "Sign-ups by newsletter: asked for and confirmed");
-    describe_counter!("friday_mails_total", "Mails to one reader, by kind and outcome");
-    describe_counter!("friday_deliveries_total", "Issues handed over to the mail server, by outcome");
-    describe_counter!("friday_stripe_events_total", "Stripe's events, by outcome");
+    describe_counter!("friday_sign_ups_total", "Sign-ups by step: asked, ignored (a program), confirmed");
+    describe_counter!("friday_mails_total", "Mails to one reader, by kind and outcome: sent, later, failed");
+    describe_counter!("friday_deliveries_total", "Tries to hand an issue to the mail server, by outcome");
+    describe_counter!("friday_stripe_events_total", "Stripe's webhooks, by outcome: taken, repeated, refused");
     describe_gauge!("friday_mails_waiting", "Mails in the outbox");
     describe_gauge!("friday_deliveries_waiting", "Readers whose issue is on its way");
     describe_gauge!("friday_feeds_failing", "Feeds whose last reading failed");

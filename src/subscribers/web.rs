@@ -116,6 +116,7 @@ async fn subscribe(
         app.limits.check(&SIGN_UPS, &network)?;
     }
     let is_program = !fields.website.is_empty() || FormAge::of(&app, fields.form_token.as_deref()).is_inhuman();
+    metrics::counter!("friday_sign_ups_total", "step" => if is_program { "ignored" } else { "asked" }).increment(1);
     if !is_program {
         write_to(&app, &page, newsletter, &address).await?;
     }
@@ -224,6 +225,7 @@ async fn confirm(
     let mut tx = app.db.begin().await?;
     store::subscribe(&mut tx, &app.keys, app.clock.now(), &who).await?;
     tx.commit().await?;
+    metrics::counter!("friday_sign_ups_total", "step" => "confirmed").increment(1);
     let lede = page.words.say1("subscribers-welcome-lede", "name", &newsletter.name);
     said(page, "subscribers-welcome-title", lede, "")
 }

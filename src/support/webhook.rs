@@ -41,13 +41,20 @@ async fn take(State(app): State<Shared>, headers: HeaderMap, body: Bytes) -> Res
         tracing::error!(event = event.id, "an event of the other mode (live or test) was refused");
         return Ok(refuse("this event is of the other mode, live or test"));
     }
-    if store::remember(&app.db, &event, now).await? {
+    let is_new = store::remember(&app.db, &event, now).await?;
+    if is_new {
         app.wake(task::EVENTS);
     }
+    count(if is_new { "taken" } else { "repeated" });
     Ok(StatusCode::OK.into_response())
 }
 
+fn count(outcome: &'static str) {
+    metrics::counter!("friday_stripe_events_total", "outcome" => outcome).increment(1);
+}
+
 fn refuse(why: &str) -> Response {
+    count("refused");
     (StatusCode::BAD_REQUEST, axum::Json(serde_json::json!({ "error": why }))).into_response()
 }
 

@@ -48,6 +48,20 @@ story!(requests_are_counted_by_the_pattern_of_their_route, async |house: House| 
     assert!(!body.contains("no-such-thing-for-the-count"), "a path may hold a token");
 });
 
+story!(what_happens_is_counted_and_nobody_is_named, async |house: House| {
+    house.get("/metrics").await;
+    house.reader("counted@example.org", "weekly").await;
+    let body = house.get("/metrics").await.body;
+    for count in [
+        "friday_sign_ups_total{step=\"asked\"}",
+        "friday_sign_ups_total{step=\"confirmed\"}",
+        "friday_mails_total{kind=\"sign-up\",outcome=\"sent\"}",
+    ] {
+        assert!(body.contains(count), "{count} is missing: {body}");
+    }
+    assert!(!body.contains("counted@") && !body.contains("example.org"));
+});
+
 story!(a_copy_is_made_while_friday_runs_and_put_back, async |house: House| {
     let folder = tempfile::tempdir().unwrap();
     let (copy, key_file) = (folder.path().join("copy"), house.app.config.key_file.clone());
