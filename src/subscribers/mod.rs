@@ -7,6 +7,7 @@
 //! Links are sealed tokens for one purpose, different in each mail, with no address and no id to be read from them.
 
 pub mod cli;
+pub mod import;
 pub mod mail;
 pub mod store;
 pub mod task;

@@ -99,21 +99,8 @@ pub struct Confirmed<'a> {
 /// Makes somebody a reader. Doing it again changes nothing. Their own button lifts a suppression. The reader's id.
 pub async fn subscribe(tx: &mut Tx, keys: &Keys, now: Moment, who: &Confirmed<'_>) -> db::Result<i64> {
     let index = keys.index(Drawer::Subscribers, who.address);
-    let id = db::new_id();
-    let (id,): (i64,) = tx
-        .query(
-            "INSERT INTO subscribers (id, address_sealed, address_index, language, edition, discreet, no_asks)
-             VALUES ($1, $2, $3, $4, $5, FALSE, FALSE)
-             ON CONFLICT (address_index) DO UPDATE SET address_index = excluded.address_index
-             RETURNING id",
-        )
-        .bind(id)
-        .bind(keys.seal(Drawer::Subscribers, &id.to_be_bytes(), who.address.as_str().as_bytes()))
-        .bind(index.clone())
-        .bind(who.language.map(|l| l.as_str().to_owned()))
-        .bind(who.edition.unwrap_or_default().as_str())
-        .one()
-        .await?;
+    let edition = who.edition.unwrap_or_default();
+    let id = upsert(tx, keys, who.address, index.clone(), who.language, edition).await?;
     if let Some(edition) = who.edition {
         tx.query("UPDATE subscribers SET edition = $2 WHERE id = $1").bind(id).bind(edition.as_str()).execute().await?;
     }
@@ -123,7 +110,35 @@ pub async fn subscribe(tx: &mut Tx, keys: &Keys, now: Moment, who: &Confirmed<'_
     Ok(id)
 }
 
-async fn consent_text(tx: &mut Tx, text: &str) -> db::Result<i64> {
+/// The id of the reader with this address, who is made where there is none.
+async fn upsert(
+    tx: &mut Tx,
+    keys: &Keys,
+    address: &Address,
+    index: Vec<u8>,
+    language: Option<Language>,
+    edition: Edition,
+) -> db::Result<i64> {
+    let id = db::new_id();
+    let (id,): (i64,) = tx
+        .query(
+            "INSERT INTO subscribers (id, address_sealed, address_index, language, edition, discreet, no_asks)
+             VALUES ($1, $2, $3, $4, $5, FALSE, FALSE)
+             ON CONFLICT (address_index) DO UPDATE SET address_index = excluded.address_index
+             RETURNING id",
+        )
+        .bind(id)
+        .bind(keys.seal(Drawer::Subscribers, &id.to_be_bytes(), address.as_str().as_bytes()))
+        .bind(index)
+        .bind(language.map(|l| l.as_str().to_owned()))
+        .bind(edition.as_str())
+        .one()
+        .await?;
+    Ok(id)
+}
+
+/// The id of a consent text, kept once.
+pub async fn consent_text(tx: &mut Tx, text: &str) -> db::Result<i64> {
     let (id,): (i64,) = tx
         .query(
             "INSERT INTO consent_texts (id, text) VALUES ($1, $2)
@@ -136,18 +151,54 @@ async fn consent_text(tx: &mut Tx, text: &str) -> db::Result<i64> {
     Ok(id)
 }
 
-async fn add_newsletter(tx: &mut Tx, id: i64, newsletter: &str, consent: i64, now: Moment) -> db::Result<()> {
-    tx.query(
-        "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, $3, $4)
+/// What became of an imported address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// A new reader of the newsletter.
+    Added,
+    /// They read it already.
+    Already,
+    /// They left, or their mailbox is gone: an import brings nobody back.
+    Suppressed,
+}
+
+/// Makes somebody a reader whose consent was given elsewhere.
+pub async fn import(
+    tx: &mut Tx,
+    keys: &Keys,
+    now: Moment,
+    newsletter: &str,
+    consent: i64,
+    address: &Address,
+) -> db::Result<Imported> {
+    let index = keys.index(Drawer::Subscribers, address);
+    let (suppressed,): (i64,) = tx
+        .query("SELECT COUNT(*) FROM suppressions WHERE address_index = $1 AND until > $2")
+        .bind(index.clone())
+        .bind(now)
+        .one()
+        .await?;
+    if suppressed > 0 {
+        return Ok(Imported::Suppressed);
+    }
+    let id = upsert(tx, keys, address, index, None, Edition::default()).await?;
+    Ok(if add_newsletter(tx, id, newsletter, consent, now).await? { Imported::Added } else { Imported::Already })
+}
+
+/// True when they did not have it before.
+async fn add_newsletter(tx: &mut Tx, id: i64, newsletter: &str, consent: i64, now: Moment) -> db::Result<bool> {
+    let added = tx
+        .query(
+            "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, $3, $4)
          ON CONFLICT (subscriber_id, newsletter) DO NOTHING",
-    )
-    .bind(id)
-    .bind(newsletter.to_owned())
-    .bind(consent)
-    .bind(now.week())
-    .execute()
-    .await?;
-    Ok(())
+        )
+        .bind(id)
+        .bind(newsletter.to_owned())
+        .bind(consent)
+        .bind(now.week())
+        .execute()
+        .await?;
+    Ok(added > 0)
 }
 
 /// A reader, by id.
@@ -204,7 +255,8 @@ pub async fn change(tx: &mut Tx, reader: &Subscriber) -> db::Result<bool> {
 /// Takes a further newsletter, agreed to with these words.
 pub async fn join(tx: &mut Tx, id: i64, newsletter: &str, consent: &str, now: Moment) -> db::Result<()> {
     let consent = consent_text(tx, consent).await?;
-    add_newsletter(tx, id, newsletter, consent, now).await
+    add_newsletter(tx, id, newsletter, consent, now).await?;
+    Ok(())
 }
 
 /// Leaves one newsletter; with the last one the address goes, and a mark stays. Doing it again changes nothing.

@@ -206,6 +206,39 @@ story!(a_mail_waits_for_a_mail_server_that_is_away, async |house: House| {
     assert_eq!(back.count("SELECT COUNT(*) FROM outbox WHERE sealed IS NOT NULL").await, 0, "emptied");
 });
 
+story!(an_import_brings_readers_along_and_nobody_back, async |house: House| {
+    use friday::subscribers::import::{Report, import};
+    house.reader("reading@example.org", "weekly").await;
+    house.reader("left@example.org", "weekly").await;
+    leave(&house, "left@example.org").await;
+    let file = house.folder.path().join("readers.csv");
+    let rows = "\u{feff}Name,Email\nAnna,anna@example.org\nB,\"Boris@Example.org\"\nC,joe..x@example.org\nD,left@example.org\nE,READING@example.org\nF\nG,anna@example.org\n";
+    std::fs::write(&file, rows).unwrap();
+    let run = async |dry_run| import(&house.app, &file, "weekly", "On paper, 2024", dry_run).await.unwrap();
+    let tried = run(true).await;
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 1, "a trial changes nothing");
+    let report = run(false).await;
+    assert_eq!(report, tried);
+    let why: Vec<(u64, &str)> = report.refused.iter().map(|(line, why)| (*line, why.as_str())).collect();
+    assert_eq!(
+        why,
+        [
+            (4, "the part before the @ has a character or a dot where none can be"),
+            (5, "left here earlier, or cannot be reached"),
+            (7, "an address is missing"),
+        ]
+    );
+    assert_eq!((report.added, report.already), (2, 2), "of those, one stands twice in the file");
+    let again = run(false).await;
+    assert_eq!((again.added, again.already), (0, 4), "twice is once");
+    let proven = "SELECT COUNT(*) FROM subscriptions x JOIN consent_texts c ON c.id = x.consent_id WHERE c.text = 'On paper, 2024'";
+    assert_eq!(house.count(proven).await, 2);
+    std::fs::write(&file, "x@example.org\ny@example.org\n").unwrap();
+    assert_eq!(run(false).await, Report { added: 2, already: 0, refused: vec![] }, "without a heading");
+    let none = import(&house.app, &file, "none", "x", false).await.unwrap_err();
+    assert_eq!(none.to_string(), "there is no newsletter \"none\"; there are: weekly");
+});
+
 async fn id_of(house: &House, address: &str) -> i64 {
     let address = friday::address::Address::parse(address).unwrap();
     let found = friday::subscribers::store::find_by_address(house.db(), &house.app.keys, &address).await.unwrap();
