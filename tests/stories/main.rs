@@ -2,6 +2,7 @@
 //! database.
 
 mod articles;
+mod bad_days;
 mod delivery;
 mod digest;
 mod house;
