@@ -367,10 +367,11 @@ async fn read(bytes: Vec<u8>) -> Result<Document, FeedError> {
     feed::parse(bytes, None, "https://paper.example/feed".parse().unwrap()).await
 }
 
-/// Where cargo keeps the parser's source, its tests' feeds with it.
+/// Where cargo keeps the parser's source, its tests' feeds with it. Not `--offline`: to name every package cargo wants
+/// those of other platforms too, which a build on a new machine has not fetched.
 fn parser_folder() -> PathBuf {
     let metadata = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--offline"])
+        .args(["metadata", "--format-version=1", "--locked"])
         .output()
         .unwrap();
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
