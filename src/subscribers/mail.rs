@@ -61,12 +61,38 @@ pub fn answer(
         button: Some((say(button), link.to_owned())),
         after: say(if confirms { "subscribers-mail-confirm-after" } else { "subscribers-mail-reading-after" }),
     };
+    message(words, to, &letter)
+}
+
+/// The mail to an address at which somebody wants to read us from now on. It names no newsroom: it may not be theirs.
+pub fn move_here(words: Words, to: &Address, link: &str) -> Result<Message, askama::Error> {
+    let letter = Letter {
+        subject: words.say("subscribers-mail-confirm-subject"),
+        paragraphs: vec![words.say("subscribers-mail-move-lede")],
+        button: Some((words.say("subscribers-mail-move-button"), link.to_owned())),
+        after: words.say("subscribers-mail-move-after"),
+    };
+    message(words, to, &letter)
+}
+
+/// The last mail to an address that a reader has left for another, which it does not name.
+pub fn moved(words: Words, to: &Address) -> Result<Message, askama::Error> {
+    let letter = Letter {
+        subject: words.say("subscribers-mail-moved-subject"),
+        paragraphs: vec![words.say("subscribers-mail-moved-lede")],
+        button: None,
+        after: words.say("subscribers-mail-moved-after"),
+    };
+    message(words, to, &letter)
+}
+
+fn message(words: Words, to: &Address, letter: &Letter) -> Result<Message, askama::Error> {
     Ok(Message {
         from: None,
         to: to.clone(),
         subject: letter.subject.clone(),
-        text: Text { letter: &letter }.render()?,
-        html: Some(Html { words, letter: &letter }.render()?),
+        text: Text { letter }.render()?,
+        html: Some(Html { words, letter }.render()?),
         headers: Vec::new(),
     })
 }

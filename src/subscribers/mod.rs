@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod import;
 pub mod mail;
+mod preferences;
 pub mod store;
 pub mod task;
 pub mod web;
@@ -29,6 +30,7 @@ pub const PAUSES: [i64; 5] = [1, 2, 4, 8, 12];
 const CONFIRM: &str = "confirm";
 const UNSUBSCRIBE: &str = "unsubscribe";
 const PREFERENCES: &str = "preferences";
+const MOVE: &str = "move";
 
 /// How a reader wants the digest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, sqlx::Type)]
@@ -106,6 +108,16 @@ pub struct Request {
     pub newsletter: String,
     /// The language of the page on which they signed up.
     pub language: Language,
+}
+
+/// What the link to a new address carries. It moves its reader from the address that they had when they asked, so that an
+/// older link does not move them back.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Move {
+    reader: i64,
+    /// The index of the address they had.
+    from: Vec<u8>,
+    to: String,
 }
 
 /// A reader, as a link in one of their mails names them.

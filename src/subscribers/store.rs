@@ -235,6 +235,66 @@ pub async fn address(db: &Db, keys: &Keys, id: i64) -> Result<Option<Address>, R
     row.map(|(sealed,)| open_address(keys, id, &sealed)).transpose().map_err(Into::into)
 }
 
+/// The blind index of a reader's address.
+pub async fn index_of(db: &Db, id: i64) -> db::Result<Option<Vec<u8>>> {
+    let row: Option<(Vec<u8>,)> =
+        db.read("SELECT address_index FROM subscribers WHERE id = $1").bind(id).optional().await?;
+    Ok(row.map(|(index,)| index))
+}
+
+/// Where a reader was when they came to a new address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// At the address from which they asked, here sealed.
+    At(Vec<u8>),
+    /// At the new one, where they are since an earlier press of the button.
+    Before,
+    /// At a third one, or nowhere.
+    Elsewhere,
+}
+
+/// Looks, and locks, whether a reader still is at the address with the index `from`.
+pub async fn leave_address(tx: &mut Tx, id: i64, from: &[u8], to: &[u8]) -> db::Result<Left> {
+    let row: Option<(Vec<u8>, Vec<u8>)> = tx
+        .query("UPDATE subscribers SET edition = edition WHERE id = $1 RETURNING address_index, address_sealed")
+        .bind(id)
+        .optional()
+        .await?;
+    Ok(match row {
+        Some((index, _)) if index == to => Left::Before,
+        Some((index, sealed)) if index == from => Left::At(sealed),
+        _ => Left::Elsewhere,
+    })
+}
+
+/// Gives a reader another address, which they have confirmed. Whoever read us there is they themselves: the newsletters
+/// of both are theirs from now on. Their own button lifts a suppression.
+pub async fn arrive(tx: &mut Tx, keys: &Keys, id: i64, address: &Address) -> db::Result<()> {
+    let index = keys.index(Drawer::Subscribers, address);
+    let there: Option<(i64,)> =
+        tx.query("SELECT id FROM subscribers WHERE address_index = $1").bind(index.clone()).optional().await?;
+    if let Some((other,)) = there {
+        tx.query(
+            "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week)
+             SELECT $1, newsletter, consent_id, consent_week FROM subscriptions WHERE subscriber_id = $2
+             ON CONFLICT (subscriber_id, newsletter) DO NOTHING",
+        )
+        .bind(id)
+        .bind(other)
+        .execute()
+        .await?;
+        remove(tx, other).await?;
+    }
+    tx.query("UPDATE subscribers SET address_sealed = $2, address_index = $3 WHERE id = $1")
+        .bind(id)
+        .bind(keys.seal(Drawer::Subscribers, &id.to_be_bytes(), address.as_str().as_bytes()))
+        .bind(index.clone())
+        .execute()
+        .await?;
+    tx.query("DELETE FROM suppressions WHERE address_index = $1").bind(index).execute().await?;
+    Ok(())
+}
+
 /// Changes how a reader receives what they receive. False when they are no reader any more.
 pub async fn change(tx: &mut Tx, reader: &Subscriber) -> db::Result<bool> {
     let changed = tx

@@ -1,19 +1,18 @@
-//! The reader's pages: signing up, confirming, leaving, preferences.
+//! The reader's pages: signing up, confirming, leaving.
 
-use super::store::{self, Confirmed, Subscriber, Subscription};
+use super::store::{self, Confirmed};
 use super::{
-    CONFIRM, CONFIRM_LIFE, Edition, PAUSES, PREFERENCES, Request, Standing, UNSUBSCRIBE, mail, preferences_link,
+    CONFIRM, CONFIRM_LIFE, Edition, PAUSES, Request, Standing, UNSUBSCRIBE, mail, preferences, preferences_link,
 };
 use crate::address::Address;
 use crate::app::Shared;
-use crate::clock::{DAY, WEEK};
+use crate::clock::DAY;
 use crate::keys::Drawer;
 use crate::mail::outbox;
 use crate::newsroom::Newsletter;
-use crate::web::{Form, FormAge, Page, Peer, Problem, Rule, render, wants_json};
-use crate::words::Language;
+use crate::web::{FRAMEABLE, Form, FormAge, Page, Peer, Problem, Rule, render, wants_json};
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -32,11 +31,10 @@ pub fn routes() -> Router<Shared> {
         .route("/confirm/{token}", get(ask_to_confirm).post(confirm))
         .route("/unsubscribe/{token}", get(ask_to_leave).post(leave))
         .route("/preferences", get(find_preferences))
-        .route("/preferences/{token}", get(show_preferences).post(save_preferences))
-        .route("/preferences/{token}/held", post(send_held))
-        .route("/preferences/{token}/forget", post(forget))
         .route("/safety", get(safety))
         .route("/privacy", get(privacy))
+        .route("/embed/signup", get(frame))
+        .merge(preferences::routes())
 }
 
 /// The sign-up form, wherever it stands: `{% include "subscribers/pages/sign_up_form.html" %}` with `form` and `page`.
@@ -94,8 +92,41 @@ struct SaidPage {
     more: &'static str,
 }
 
-fn said(page: Page, title: &'static str, lede: String, more: &'static str) -> Result<Response, Problem> {
+pub(super) fn said(page: Page, title: &'static str, lede: String, more: &'static str) -> Result<Response, Problem> {
     render(&SaidPage { page, title, lede, more })
+}
+
+#[derive(Template)]
+#[template(path = "subscribers/pages/embed.html")]
+struct FramePage {
+    page: Page,
+    name: String,
+    headline: String,
+    preview: String,
+    form: SignUpForm,
+}
+
+#[derive(Deserialize)]
+struct Framed {
+    newsletter: Option<String>,
+}
+
+/// The sign-up form in a frame on the newsroom's own site; without a name, for the first newsletter.
+async fn frame(State(app): State<Shared>, page: Page, Query(framed): Query<Framed>) -> Result<Response, Problem> {
+    let newsroom = app.newsroom();
+    let newsletter = match &framed.newsletter {
+        Some(slug) => newsroom.newsletter(slug),
+        None => newsroom.newsletters.first(),
+    };
+    let newsletter = newsletter.ok_or(Problem::NotFound)?;
+    let shown = render(&FramePage {
+        page: page.speaking(newsletter.language),
+        name: newsletter.name.clone(),
+        headline: newsletter.headline.clone().unwrap_or_default(),
+        preview: format!("/newsletters/{}/preview", newsletter.slug),
+        form: SignUpForm::new(&newsletter.slug),
+    })?;
+    Ok(([(header::CONTENT_SECURITY_POLICY, FRAMEABLE)], shown).into_response())
 }
 
 async fn subscribe(
@@ -131,7 +162,7 @@ async fn subscribe(
 }
 
 /// The validator crate's rule for forms, and our stricter one.
-fn readable(typed: &str) -> Option<Address> {
+pub(super) fn readable(typed: &str) -> Option<Address> {
     let address = Address::parse(typed).ok()?;
     // Its rule is for ASCII local parts; ours knows which others there are.
     (address.as_str().validate_email() || !address.local().is_ascii()).then_some(address)
@@ -231,7 +262,7 @@ async fn confirm(
 }
 
 /// The words beside the button that was pressed, kept as proof.
-fn consent(page: &Page, newsletter: &Newsletter) -> String {
+pub(super) fn consent(page: &Page, newsletter: &Newsletter) -> String {
     let policy = page.newsroom.privacy_policy.clone().unwrap_or_else(|| page.absolute("/privacy"));
     let words = [("policy", policy.into()), ("name", newsletter.name.clone().into())];
     page.words.say_with("subscribers-consent", &words)
@@ -274,192 +305,6 @@ async fn leave(State(app): State<Shared>, Path(token): Path<String>, page: Page)
     let page = app.newsroom().newsletter(&slug).map_or(page.clone(), |n| page.speaking(n.language));
     let lede = page.say("subscribers-left-lede");
     said(page, "subscribers-left-title", lede, "")
-}
-
-#[derive(Template)]
-#[template(path = "subscribers/pages/preferences.html")]
-struct PreferencesPage {
-    page: Page,
-    path: String,
-    reader: Subscriber,
-    subscriptions: Vec<(String, String)>,
-    newsletters: Vec<(String, String, &'static str, bool)>,
-    paused: bool,
-    saved: bool,
-    error: Option<String>,
-}
-
-impl PreferencesPage {
-    fn languages(&self) -> Vec<(&'static str, &'static str)> {
-        Language::ALL.iter().map(|l| (l.as_str(), l.own_name())).collect()
-    }
-
-    fn speaks(&self, tag: &str) -> bool {
-        self.reader.language.as_deref() == Some(tag)
-    }
-
-    fn weeks(&self) -> Vec<i64> {
-        PAUSES.to_vec()
-    }
-}
-
-/// The reader of a preferences link; nobody when they have left.
-async fn reader_of(app: &Shared, token: &str) -> Result<Option<Subscriber>, Problem> {
-    let (id, _): (i64, i64) = app.keys.read_link(PREFERENCES, token, app.clock.now()).map_err(|_| Problem::Expired)?;
-    Ok(store::find(&app.db, id).await?)
-}
-
-fn gone(page: Page) -> Result<Response, Problem> {
-    let lede = page.say("subscribers-gone-lede");
-    said(page, "subscribers-gone-title", lede, "")
-}
-
-async fn show_preferences(
-    State(app): State<Shared>,
-    Path(token): Path<String>,
-    page: Page,
-) -> Result<Response, Problem> {
-    match reader_of(&app, &token).await? {
-        Some(reader) => preferences(&app, page, &token, reader, false, None).await,
-        None => gone(page),
-    }
-}
-
-async fn preferences(
-    app: &Shared,
-    page: Page,
-    token: &str,
-    reader: Subscriber,
-    saved: bool,
-    error: Option<&str>,
-) -> Result<Response, Problem> {
-    let held = store::subscriptions(&app.db, reader.id).await?;
-    let newsroom = app.newsroom();
-    let first = held.iter().find_map(|s| newsroom.newsletter(&s.newsletter)).map(|n| n.language);
-    let language = reader.language.as_deref().and_then(Language::parse).or(first);
-    let page = language.map_or(page.clone(), |l| page.speaking(l));
-    let name = |slug: &str| newsroom.newsletter(slug).map_or(slug.to_owned(), |n| n.name.clone());
-    let when = |s: &Subscription| page.words.date(s.consent_week, &jiff::tz::TimeZone::UTC);
-    let subscriptions = held.iter().map(|s| (name(&s.newsletter), when(s))).collect();
-    let reads = |slug: &str| held.iter().any(|s| s.newsletter == slug);
-    let newsletters = newsroom
-        .newsletters
-        .iter()
-        .map(|n| (n.slug.clone(), n.name.clone(), n.language.as_str(), reads(&n.slug)))
-        .collect();
-    let paused = reader.paused_until.is_some_and(|until| until > app.clock.now());
-    let error = error.map(|key| page.say(key));
-    let path = format!("/preferences/{token}");
-    render(&PreferencesPage { page, path, reader, subscriptions, newsletters, paused, saved, error })
-}
-
-#[derive(Deserialize)]
-struct Preferences {
-    edition: Option<Edition>,
-    language: Option<String>,
-    /// Weeks; 0 ends a pause.
-    pause: Option<String>,
-    /// Set by the whole page, whose unticked boxes mean something; the small pause form leaves the rest as it is.
-    all: Option<String>,
-    discreet: Option<String>,
-    no_asks: Option<String>,
-    #[serde(default)]
-    newsletter: Vec<String>,
-}
-
-async fn save_preferences(
-    State(app): State<Shared>,
-    Path(token): Path<String>,
-    page: Page,
-    Form(wanted): Form<Preferences>,
-) -> Result<Response, Problem> {
-    let Some(mut reader) = reader_of(&app, &token).await? else { return gone(page) };
-    let now = app.clock.now();
-    wanted.apply(&mut reader, now);
-    let mut tx = app.db.begin().await?;
-    store::change(&mut tx, &reader).await?;
-    if wanted.all.is_some() {
-        let held = store::subscriptions(&app.db, reader.id).await?;
-        for newsletter in &app.newsroom().newsletters {
-            let reads = held.iter().any(|s| s.newsletter == newsletter.slug);
-            match (reads, wanted.newsletter.contains(&newsletter.slug)) {
-                (true, false) => store::leave(&mut tx, reader.id, &newsletter.slug, now).await?,
-                (false, true) => {
-                    store::join(&mut tx, reader.id, &newsletter.slug, &consent(&page, newsletter), now).await?;
-                }
-                _ => {}
-            }
-        }
-    }
-    tx.commit().await?;
-    match store::find(&app.db, reader.id).await? {
-        Some(reader) => preferences(&app, page, &token, reader, true, None).await,
-        None => gone(page),
-    }
-}
-
-impl Preferences {
-    fn apply(&self, reader: &mut Subscriber, now: crate::clock::Moment) {
-        if let Some(edition) = self.edition {
-            reader.edition = edition.as_str().to_owned();
-        }
-        if let Some(language) = &self.language {
-            reader.language = Language::parse(language).map(|l| l.as_str().to_owned());
-        }
-        // "keep", or anything else, leaves a pause as it is.
-        match self.pause.as_deref().and_then(|weeks| weeks.parse::<i64>().ok()) {
-            Some(0) => reader.paused_until = None,
-            Some(weeks) if PAUSES.contains(&weeks) => {
-                reader.paused_until = Some(now + WEEK * u32::try_from(weeks).unwrap_or(0))
-            }
-            _ => {}
-        }
-        if self.all.is_some() {
-            reader.discreet = self.discreet.is_some();
-            reader.no_asks = self.no_asks.is_some();
-        }
-    }
-}
-
-/// All that is held, as a file (GDPR, article 15 and 20). The address itself is left out: the link may be in a forwarded mail.
-async fn send_held(State(app): State<Shared>, Path(token): Path<String>, page: Page) -> Result<Response, Problem> {
-    let Some(reader) = reader_of(&app, &token).await? else { return gone(page) };
-    let subscriptions: Vec<serde_json::Value> = store::subscriptions(&app.db, reader.id)
-        .await?
-        .iter()
-        .map(|s| serde_json::json!({ "newsletter": s.newsletter, "agreed_in_week_of": s.consent_week.to_string(), "agreed_to": s.consent }))
-        .collect();
-    let held = serde_json::json!({
-        "address": "held, sealed; not shown here, because mails get forwarded",
-        "language": reader.language, "edition": reader.edition, "discreet": reader.discreet, "no_asks": reader.no_asks,
-        "paused_until": reader.paused_until.map(|m| m.to_string()), "subscriptions": subscriptions,
-    });
-    let name = [(header::CONTENT_DISPOSITION, "attachment; filename=\"held.json\"")];
-    Ok((name, Json(held)).into_response())
-}
-
-#[derive(Deserialize)]
-struct Sure {
-    sure: Option<String>,
-}
-
-async fn forget(
-    State(app): State<Shared>,
-    Path(token): Path<String>,
-    page: Page,
-    Form(form): Form<Sure>,
-) -> Result<Response, Problem> {
-    let Some(reader) = reader_of(&app, &token).await? else { return gone(page) };
-    if form.sure.is_none() {
-        let mut answer = preferences(&app, page, &token, reader, false, Some("subscribers-forget-not-sure")).await?;
-        *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-        return Ok(answer);
-    }
-    let mut tx = app.db.begin().await?;
-    store::remove(&mut tx, reader.id).await?;
-    tx.commit().await?;
-    let lede = page.say("subscribers-forgotten-lede");
-    said(page, "subscribers-forgotten-title", lede, "")
 }
 
 async fn find_preferences(page: Page) -> Result<Response, Problem> {

@@ -10,17 +10,19 @@ use axum::routing::get;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("friday.css", "text/css", include_str!("assets/friday.css")),
     ("mark.svg", "image/svg+xml", include_str!("assets/mark.svg")),
     ("clock.js", "text/javascript", include_str!("assets/clock.js")),
     ("composer.js", "text/javascript", include_str!("assets/composer.js")),
-    ("embed.js", "text/javascript", include_str!("assets/embed.js")),
     ("frame.js", "text/javascript", include_str!("assets/frame.js")),
     ("give.js", "text/javascript", include_str!("assets/give.js")),
     ("live.js", "text/javascript", include_str!("assets/live.js")),
     ("signup.js", "text/javascript", include_str!("assets/signup.js")),
 ];
+
+/// What the newsroom's own pages load, by a name that stays: a script that puts a frame of ours where it stands.
+const WIDGET: &str = include_str!("assets/embed.js");
 
 /// Of all files together: one new letter anywhere is a new address everywhere, which is soon enough.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -30,7 +32,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(super) fn routes() -> Router<Shared> {
-    Router::new().route("/assets/newsroom.css", get(newsroom)).route("/assets/{name}", get(file))
+    Router::new()
+        .route("/assets/newsroom.css", get(newsroom))
+        .route("/assets/{name}", get(file))
+        .route("/embed/signup.js", get(widget))
+        .route("/embed/support.js", get(widget))
 }
 
 /// The address of a file.
@@ -43,6 +49,12 @@ async fn file(Path(name): Path<String>) -> Response {
         Some((_, kind, text)) => answer(kind, (*text).to_owned(), "public, max-age=31536000, immutable"),
         None => Problem::NotFound.into_response(),
     }
+}
+
+/// One script for both: it takes from its own address which frame it is for.
+async fn widget() -> Response {
+    let readable_elsewhere = [("cross-origin-resource-policy", "cross-origin")];
+    (readable_elsewhere, answer("text/javascript", WIDGET.to_owned(), "public, max-age=3600")).into_response()
 }
 
 /// The newsroom's one colour. The settings hold it to `#rrggbb`.

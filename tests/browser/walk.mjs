@@ -14,7 +14,13 @@ const friday = resolve(process.argv[2]);
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const folder = mkdtempSync(join(tmpdir(), 'friday-walk-'));
 const pictures = process.argv[3];
-const feed = createFeed((_, answer) => {
+const feed = createFeed((request, answer) => {
+  if (request.url === '/story') {
+    answer.setHeader('Content-Type', 'text/html');
+    answer.end(`<!doctype html><html lang="en"><title>A story</title><main><h1>A story</h1>
+<script async src="${site}/embed/signup.js" data-newsletter="weekly"></script><p>It goes on.</p></main></html>`);
+    return;
+  }
   answer.setHeader('Content-Type', 'application/rss+xml');
   answer.end(readFileSync(new URL('../fixtures/feeds/washington-post.xml', import.meta.url)));
 });
@@ -107,6 +113,27 @@ async function signUp(browser, script) {
   check(`confirming is answered ${how}`, (await page.locator('h1').count()) === 1);
   if (script) await look(page, 'confirmed');
   await context.close();
+}
+
+// The form on a page of the newsroom's own site, which has another origin than ours.
+async function embedded(browser) {
+  const page = await browser.newPage({ viewport: { width: 360, height: 800 } });
+  await page.goto(`http://localhost:${feed.address().port}/story`);
+  const box = page.locator('iframe');
+  const high = await until('the frame has its height', async () => {
+    const content = await page.frameLocator('iframe').locator('main').evaluate(main => main.getBoundingClientRect().height);
+    return Math.abs((await box.boundingBox()).height - content) < 2 && content;
+  });
+  check('the frame is as high as its content', high > 150, String(high));
+  check('the frame says what it is', (await box.getAttribute('title')) === 'The Friday digest');
+  if (pictures) await page.screenshot({ path: join(pictures, 'embedded-360.png'), fullPage: true });
+  const form = page.frameLocator('iframe');
+  await form.locator('input[name=email]').fill('framed@example.org');
+  await page.waitForTimeout(3500);
+  await form.locator('button').click();
+  await page.waitForURL(`${site}/**`);
+  check('a sign-up in the frame leads to our page', (await page.locator('h1').innerText()) === 'Look in your mailbox');
+  await page.close();
 }
 
 async function staff(browser) {
@@ -207,6 +234,7 @@ try {
   browser = await chromium.launch({ executablePath, args });
   await signUp(browser, true);
   await signUp(browser, false);
+  await embedded(browser);
   await staff(browser);
 } catch (error) {
   check('the walk came to its end', false, error.stack);

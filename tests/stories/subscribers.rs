@@ -190,6 +190,56 @@ story!(whoever_asks_to_be_forgotten_is, async |house: House| {
     assert!(house.get(&path).await.body.contains("We hold nothing about you"));
 });
 
+story!(a_new_address_is_taken_when_it_is_confirmed_there, async |house: House| {
+    const NEW: &str = "anna@new.example";
+    house.reader(ANNA, "weekly").await;
+    let id = id_of(&house, ANNA).await;
+    let path = preferences_path(&house, ANNA).await;
+    let ask = async |to: &str| house.post(&format!("{path}/address"), &[("email", to)]).await;
+    assert_eq!(ask("anna@new").await.status, 422);
+    let known = ask(ANNA).await;
+    house.clock().advance(DAY);
+    let unknown = ask(NEW).await;
+    assert_eq!((known.status, known.body), (200, unknown.body), "the same answer whatever we know of an address");
+    assert_eq!(id_of(&house, NEW).await, 0, "nothing moves before the button is pressed");
+    let mail = &house.mails_to(NEW).await[0];
+    assert!(!mail.from.contains("Our newsroom") && !mail.text.contains("Our newsroom"), "it may not be theirs");
+    let link = mail.link("/move/");
+    let page = house.get(&link).await;
+    assert!(page.status == 200 && !page.body.contains("anna"), "{}", page.body);
+    assert_eq!(id_of(&house, NEW).await, 0, "looking moves nobody");
+    for _ in 0..2 {
+        assert_eq!(house.post(&link, &[]).await.status, 200, "pressing twice is pressing once");
+    }
+    assert_eq!((id_of(&house, ANNA).await, id_of(&house, NEW).await), (0, id));
+    let last = house.mails_to(ANNA).await.pop().unwrap();
+    assert!(last.subject.contains("moves to another address") && !last.text.contains(NEW), "{}", last.text);
+    let told = house.mails_to(ANNA).await.iter().filter(|mail| mail.subject == last.subject).count();
+    assert_eq!(told, 1, "once");
+    house.reader("anna@third.example", "weekly").await;
+    ask("anna@third.example").await;
+    let onwards = house.mails_to("anna@third.example").await.pop().unwrap().link("/move/");
+    assert_eq!(house.post(&onwards, &[]).await.status, 200);
+    assert_eq!(id_of(&house, "anna@third.example").await, id, "who read us there is they themselves");
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 1);
+    assert_eq!(house.post(&link, &[]).await.status, 410, "an older link does not move them back");
+});
+
+story!(the_form_stands_in_a_frame_and_a_script_puts_it_there, async |house: House| {
+    let frame = house.get("/embed/signup?newsletter=weekly").await;
+    assert_eq!(frame.status, 200);
+    assert!(frame.headers["content-security-policy"].to_str().unwrap().contains("frame-ancestors *"));
+    assert!(frame.body.contains("target=\"_top\"") && frame.body.contains("/newsletters/weekly/subscribe"));
+    assert_eq!(house.get("/embed/signup").await.status, 200, "the first newsletter");
+    assert_eq!(house.get("/embed/signup?newsletter=none").await.status, 404);
+    for name in ["signup", "support"] {
+        let script = house.get(&format!("/embed/{name}.js")).await;
+        assert!(script.status == 200 && script.body.contains("createElement('iframe')"));
+        assert_eq!(script.headers["cross-origin-resource-policy"], "cross-origin");
+        assert!(script.headers["content-type"].to_str().unwrap().starts_with("text/javascript"));
+    }
+});
+
 story!(a_mail_waits_for_a_mail_server_that_is_away, async |house: House| {
     let away = house.with(|c| {
         let settings = [("FRIDAY_SMTP_URL".to_owned(), "smtp://127.0.0.1:1?tls=none".to_owned())];
