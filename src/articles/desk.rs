@@ -209,7 +209,7 @@ async fn add_feed(State(app): State<Shared>, desk: Desk, Form(new): Form<NewFeed
             let mut tx = app.db.begin().await?;
             let added = store::add_feed(&mut tx, now, &url, &section).await?;
             if added {
-                record(&mut tx, &desk, now, "feed.add", &named(&url)).await?;
+                record(&mut tx, &desk, now, "feed.add", &format!("the feed {}", task::named(&url))).await?;
             }
             tx.commit().await?;
             app.wake(TASK);
@@ -247,12 +247,6 @@ fn trial(document: Document, times: &Times) -> Trial {
         headlines: entries.into_iter().take(TRIAL).map(headline).collect(),
         count,
     }
-}
-
-/// A feed in the log: host and path. A query may hold a key.
-fn named(url: &str) -> String {
-    let url = url.split_once("://").map_or(url, |(_, rest)| rest);
-    format!("the feed {}", url.split('?').next().unwrap_or(url))
 }
 
 fn back(done: &str) -> Response {
@@ -293,7 +287,7 @@ async fn change_feed(
         _ => return Err(Problem::Bad("There is nothing of that name to do with a feed.".to_owned())),
     };
     if changed {
-        record(&mut tx, &desk, now, action, &named(&feed.url)).await?;
+        record(&mut tx, &desk, now, action, &format!("the feed {}", task::named(&feed.url))).await?;
     }
     tx.commit().await?;
     app.wake(TASK);
@@ -365,7 +359,7 @@ struct NewArticle {
 
 async fn add_article(State(app): State<Shared>, desk: Desk, Form(new): Form<NewArticle>) -> Result<Response, Problem> {
     desk.require(Role::Editor)?;
-    match task::add_by_url(&app, &new.url).await {
+    match task::add_by_url(&app, &desk, &new.url).await {
         Ok(article) => Ok(Redirect::to(&format!("/staff/articles/{}", article.id)).into_response()),
         Err(AddError::Db(error)) => Err(error.into()),
         Err(problem) => {

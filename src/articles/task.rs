@@ -13,6 +13,8 @@ use super::store::{self, Claim, Reading, Taken};
 use super::{Article, pause};
 use crate::app::{App, Shared};
 use crate::db;
+use crate::staff::Actor;
+use crate::staff::store::record;
 use crate::worker::{StepError, Task};
 
 /// The name to wake the reading by.
@@ -186,7 +188,7 @@ pub enum AddError {
 }
 
 /// The article at an address: the one that is here, else what its page says.
-pub async fn add_by_url(app: &App, url: &str) -> Result<Article, AddError> {
+pub async fn add_by_url(app: &App, by: impl Into<Actor>, url: &str) -> Result<Article, AddError> {
     if let Some(article) = store::by_url(&app.db, url).await? {
         return Ok(article);
     }
@@ -203,6 +205,13 @@ pub async fn add_by_url(app: &App, url: &str) -> Result<Article, AddError> {
     }
     let mut tx = app.db.begin().await?;
     store::take_in(&mut tx, now, None, std::slice::from_ref(&entry)).await?;
+    record(&mut tx, by, now, "article.add", &format!("the article {}", named(&entry.url))).await?;
     tx.commit().await?;
     store::by_url(&app.db, &entry.url).await?.ok_or(AddError::Address)
+}
+
+/// A page in the log: host and path. A query may hold a key.
+pub(super) fn named(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('?').next().unwrap_or(rest)
 }

@@ -103,7 +103,7 @@ async fn add(app: &Shared, id: i64, urls: &[String], section: Option<&str>) -> R
     store::issue(&app.db, id).await?.ok_or_else(|| format!("there is no issue {id}"))?;
     let mut found = Vec::new();
     for url in urls {
-        let article = articles::add_by_url(app, url).await.map_err(|error| format!("{url}: {error}"))?;
+        let article = articles::add_by_url(app, Actor::Cli, url).await.map_err(|error| format!("{url}: {error}"))?;
         found.push(article.id);
     }
     let now = app.clock.now();

@@ -479,7 +479,7 @@ async fn said_saved(app: &Shared, id: i64, at: Moment) -> String {
 
 /// Adds the article at an address, which may have to be fetched. Answers what was wrong with it.
 async fn add_address(app: &Shared, desk: &Desk, id: i64, url: &str) -> Result<Option<String>, Response> {
-    let article = match articles::add_by_url(app, url).await {
+    let article = match articles::add_by_url(app, desk, url).await {
         Ok(article) => article,
         Err(error) => return Ok(Some(error.to_string())),
     };

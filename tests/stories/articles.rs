@@ -10,6 +10,7 @@ use friday::articles::store::{self, Search};
 use friday::articles::{AddError, FeedError, PERIOD, add_by_url, task};
 use friday::clock::DAY;
 use friday::newsroom::FeedSetting;
+use friday::staff::Actor;
 use friday::staff::Role;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -288,17 +289,19 @@ story!(an_article_that_no_feed_has_is_added_by_its_address, async |house: House|
     );
     let host = Host::serve("text/html", page).await;
     let house = open(house);
-    let article = add_by_url(&house.app, &host.url).await.unwrap();
+    let article = add_by_url(&house.app, Actor::Cli, &host.url).await.unwrap();
     assert_eq!((article.title.as_str(), article.feed_id), ("The river rose", None));
     assert_eq!(article.body_html.as_deref(), Some(format!("<p>{text}</p>").as_str()));
-    let again = add_by_url(&house.app, &format!("{}?utm_source=chat", host.url)).await.unwrap();
+    let noted = "SELECT COUNT(*) FROM staff_log WHERE action = 'article.add' AND object NOT LIKE '%?%'";
+    assert_eq!(house.count(noted).await, 1, "what staff do is in the log");
+    let again = add_by_url(&house.app, Actor::Cli, &format!("{}?utm_source=chat", host.url)).await.unwrap();
     assert_eq!((again.id, host.asked()), (article.id, 1), "it is here already");
 
     host.show(StatusCode::OK, "application/pdf", "%PDF-1.7");
     let editor = house.staff(Role::Editor).await;
     let refused = editor.post("/staff/articles", &[("url", &format!("{}.pdf", host.url))]).await;
     assert!(refused.status == 422 && refused.body.contains("This is not a web page"), "{}", refused.body);
-    assert!(matches!(add_by_url(&house.app, "javascript:alert(1)").await, Err(AddError::Address)));
+    assert!(matches!(add_by_url(&house.app, Actor::Cli, "javascript:alert(1)").await, Err(AddError::Address)));
 });
 
 story!(a_private_address_is_read_only_where_the_settings_allow_it, async |house: House| {
