@@ -182,12 +182,34 @@ async function compose(page) {
     return order.join() === after.join() ? undefined : order;
   });
   check('an article moves by dragging', dragged.length === 10 && dragged[0] === after[1] && dragged[1] === after[0]);
+  await dropIntoEmptySection(page);
   await page.fill('#introduction', 'Good morning. It rained **all week**.');
   await page.click('#issue button[name=save]:visible');
   const saved = await page.locator('#introduction').inputValue();
   check('an introduction is kept', saved.startsWith('Good morning'), saved);
   const mail = page.frameLocator('iframe.as-phone');
   check('the preview shows it', await mail.getByText('all week').first().isVisible().catch(() => false));
+}
+
+async function dropIntoEmptySection(page) {
+  const opinion = page.locator('#issue section[data-section="Opinion"]');
+  const item = page.locator('#issue .item[id^=e]').first();
+  const [id, empty] = [await item.getAttribute('id'), opinion.locator('.empty')];
+  await empty.scrollIntoViewIfNeeded();
+  await item.scrollIntoViewIfNeeded();
+  const [from, to] = [await item.locator('.handle').boundingBox(), await empty.boundingBox()];
+  await page.mouse.move(from.x + 5, from.y + 8);
+  await page.mouse.down();
+  await page.mouse.move(from.x + 8, from.y + 20, { steps: 4 });
+  await empty.scrollIntoViewIfNeeded();
+  const now = (await empty.boundingBox()) ?? to;
+  await page.mouse.move(now.x + 60, now.y + now.height / 2, { steps: 8 });
+  await page.mouse.up();
+  const kept = await until('the section is saved', async () => {
+    await page.reload();
+    return (await opinion.locator('.item').count()) === 1 && opinion.locator('.item').getAttribute('id');
+  });
+  check('an article drops into an empty section', kept === id, `${kept} for ${id}`);
 }
 
 async function send(page) {
