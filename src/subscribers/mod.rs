@@ -10,6 +10,7 @@ pub mod cli;
 pub mod import;
 pub mod mail;
 mod preferences;
+mod slip;
 pub mod store;
 pub mod task;
 pub mod web;

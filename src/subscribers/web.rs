@@ -2,7 +2,7 @@
 
 use super::store::{self, Confirmed};
 use super::{
-    CONFIRM, CONFIRM_LIFE, Edition, PAUSES, Request, Standing, UNSUBSCRIBE, mail, preferences, preferences_link,
+    CONFIRM, CONFIRM_LIFE, Edition, PAUSES, Request, Standing, UNSUBSCRIBE, mail, preferences, preferences_link, slip,
 };
 use crate::address::Address;
 use crate::app::Shared;
@@ -55,6 +55,11 @@ impl SignUpForm {
     pub fn new(newsletter: &str) -> SignUpForm {
         SignUpForm { newsletter: newsletter.to_owned(), ..SignUpForm::default() }
     }
+
+    /// Whether it was sent before, and something about it is to be asked.
+    pub fn asks_again(&self) -> bool {
+        self.error.is_some() || self.suggestion.is_some()
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,6 +70,10 @@ struct SignUp {
     #[serde(default)]
     website: String,
     form_token: Option<String>,
+    /// The address that we have asked about already: typed once more, it is meant.
+    asked: Option<String>,
+    /// The button of our guess, which it names.
+    meant: Option<String>,
 }
 
 #[derive(Template)]
@@ -140,9 +149,15 @@ async fn subscribe(
     let newsroom = app.newsroom();
     let newsletter = newsroom.newsletter(&slug).ok_or(Problem::NotFound)?;
     let page = page.speaking(newsletter.language);
-    let Some(address) = readable(&fields.email) else {
-        return refuse(page, newsletter, &headers, fields.email);
+    let typed = fields.meant.as_ref().unwrap_or(&fields.email);
+    let Some(address) = readable(typed) else {
+        let error = page.say("subscribers-wrong-address");
+        return ask_again(page, newsletter, &headers, SignUpForm { error: Some(error), ..typed_in(newsletter, typed) });
     };
+    let suggestion = slip::meant(&address).filter(|_| fields.asked.as_ref() != Some(typed) && !wants_json(&headers));
+    if suggestion.is_some() {
+        return ask_again(page, newsletter, &headers, SignUpForm { suggestion, ..typed_in(newsletter, typed) });
+    }
     if let Some(network) = peer.network() {
         app.limits.check(&SIGN_UPS, &network)?;
     }
@@ -168,13 +183,17 @@ pub(super) fn readable(typed: &str) -> Option<Address> {
     (address.as_str().validate_email() || !address.local().is_ascii()).then_some(address)
 }
 
-fn refuse(page: Page, newsletter: &Newsletter, headers: &HeaderMap, typed: String) -> Result<Response, Problem> {
-    let error = page.say("subscribers-wrong-address");
-    if wants_json(headers) {
-        return Err(Problem::Bad(error));
-    }
+/// The form with what was typed in it.
+fn typed_in(newsletter: &Newsletter, typed: &str) -> SignUpForm {
     let email = typed.chars().take(crate::address::MAX_LENGTH).collect();
-    let form = SignUpForm { newsletter: newsletter.slug.clone(), email, error: Some(error), suggestion: None };
+    SignUpForm { email, ..SignUpForm::new(&newsletter.slug) }
+}
+
+/// The form once more, with what is wrong or with our guess; nothing that was typed is lost.
+fn ask_again(page: Page, newsletter: &Newsletter, headers: &HeaderMap, form: SignUpForm) -> Result<Response, Problem> {
+    if let (true, Some(error)) = (wants_json(headers), &form.error) {
+        return Err(Problem::Bad(error.clone()));
+    }
     let mut answer = render(&SignUpPage { name: newsletter.name.clone(), page, form })?;
     *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
     Ok(answer)

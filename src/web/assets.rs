@@ -10,7 +10,7 @@ use axum::routing::get;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 7] = [
     ("friday.css", "text/css", include_str!("assets/friday.css")),
     ("mark.svg", "image/svg+xml", include_str!("assets/mark.svg")),
     ("clock.js", "text/javascript", include_str!("assets/clock.js")),
@@ -18,7 +18,6 @@ const FILES: [(&str, &str, &str); 8] = [
     ("frame.js", "text/javascript", include_str!("assets/frame.js")),
     ("give.js", "text/javascript", include_str!("assets/give.js")),
     ("live.js", "text/javascript", include_str!("assets/live.js")),
-    ("signup.js", "text/javascript", include_str!("assets/signup.js")),
 ];
 
 /// What the newsroom's own pages load, by a name that stays: a script that puts a frame of ours where it stands.

@@ -4,6 +4,7 @@ subscribers-sign-up = Sign up
 subscribers-hint = By signing up you agree to the { $open }Privacy Policy{ $close }. We send one mail first, so that nobody can sign you up but you.
 subscribers-preview = See the latest issue
 subscribers-empty-trap = Leave this empty
+subscribers-meant = Did you mean
 subscribers-wrong-address = Please check the address: it should look like name@example.org.
 subscribers-no-newsletter = There is no such newsletter.
 subscribers-done-title = Look in your mailbox

@@ -4,6 +4,7 @@ subscribers-sign-up = Подписаться
 subscribers-hint = Подписываясь, вы соглашаетесь с { $open }Политикой конфиденциальности{ $close }. Сначала придёт одно письмо с кнопкой: так никто не подпишет вас без вашего ведома.
 subscribers-preview = Последний выпуск
 subscribers-empty-trap = Не заполняйте
+subscribers-meant = Возможно, имелось в виду
 subscribers-wrong-address = Проверьте адрес: он должен выглядеть так: name@example.org.
 subscribers-no-newsletter = Такой рассылки нет.
 subscribers-done-title = Загляните в почту
