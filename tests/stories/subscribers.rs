@@ -98,6 +98,25 @@ story!(what_is_no_address_gets_one_sentence_and_keeps_what_was_typed, async |hou
     assert!(house.mails().is_empty());
 });
 
+story!(a_slip_of_the_finger_is_asked_about_once, async |house: House| {
+    const SLIP: &str = "anna@gmial.com";
+    let path = "/newsletters/weekly/subscribe";
+    let asked = house.post(path, &[("email", SLIP)]).await;
+    assert!(asked.status == 422 && asked.body.contains("name=\"meant\" value=\"anna@gmail.com\""), "{}", asked.body);
+    assert!(asked.body.contains(&format!("value=\"{SLIP}\" aria-invalid")), "what was typed stays");
+    assert!(house.mails().is_empty());
+    assert_eq!(house.post(path, &[("email", SLIP), ("asked", SLIP), ("meant", "anna@gmail.com")]).await.status, 202);
+    assert_eq!(house.post(path, &[("email", SLIP), ("asked", SLIP)]).await.status, 202, "typed again, it is meant");
+    assert_eq!(
+        house.post_json(path, &serde_json::json!({ "email": "b@gmial.com" })).await.status,
+        202,
+        "a program is not asked"
+    );
+    for address in ["anna@gmail.com", SLIP, "b@gmial.com"] {
+        assert_eq!(house.mails_to(address).await.len(), 1, "{address}");
+    }
+});
+
 story!(a_program_that_fills_the_trap_or_answers_at_once_is_told_nothing, async |house: House| {
     let trapped = [("email", ANNA), ("website", "https://spam.example")];
     assert_eq!(house.post("/newsletters/weekly/subscribe", &trapped).await.status, 202);
@@ -288,6 +307,50 @@ story!(an_import_brings_readers_along_and_nobody_back, async |house: House| {
     let none = import(&house.app, &file, "none", "x", false).await.unwrap_err();
     assert_eq!(none.to_string(), "there is no newsletter \"none\"; there are: weekly");
 });
+
+/// How long the answer takes for an address of each standing, in turn. Prints a table and judges nothing: machines are
+/// shared. `tests/bench/same-time` runs it.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn measured_time_of_an_answer() {
+    const ROUNDS: usize = 500;
+    const ADDRESSES: [&str; 5] =
+        ["new@example.org", "asked@example.org", "reading@example.org", "paused@example.org", "left@example.org"];
+    let house = House::sqlite().await.with(|c| c.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]);
+    for address in &ADDRESSES[2..] {
+        house.reader(address, "weekly").await;
+    }
+    let paused = id_of(&house, "paused@example.org").await;
+    let sql = "UPDATE subscribers SET paused_until = $1 WHERE id = $2";
+    house.db().write(sql).bind(house.app.clock.now() + 5000 * DAY).bind(paused).execute().await.unwrap();
+    leave(&house, "left@example.org").await;
+    let mut times = vec![Vec::new(); ADDRESSES.len()];
+    for round in 0..ROUNDS {
+        house.post("/newsletters/weekly/subscribe", &[("email", "asked@example.org")]).await;
+        for at in 0..ADDRESSES.len() {
+            // No standing has a place of its own in the round.
+            let which = (at + round) % ADDRESSES.len();
+            let from = format!("10.{}.{}.1", round / 250, round % 250);
+            let began = tokio::time::Instant::now();
+            let answer = house
+                .post_with(
+                    "/newsletters/weekly/subscribe",
+                    &[("x-forwarded-for", &from)],
+                    &[("email", ADDRESSES[which])],
+                )
+                .await;
+            times[which].push(began.elapsed().as_micros());
+            assert_eq!(answer.status, 202);
+        }
+        house.clock().advance(DAY);
+    }
+    println!("answer to a sign-up, µs, of {ROUNDS} each    25 %  median    75 %");
+    for (address, times) in ADDRESSES.iter().zip(&mut times) {
+        times.sort_unstable();
+        let at = |part: usize| times[times.len() * part / 4];
+        println!("{:<40} {:>6}  {:>6}  {:>6}", address.split('@').next().unwrap(), at(1), at(2), at(3));
+    }
+}
 
 async fn id_of(house: &House, address: &str) -> i64 {
     let address = friday::address::Address::parse(address).unwrap();
