@@ -51,6 +51,8 @@ pub struct SignUpForm {
     pub error: Option<String>,
     /// A likely correction.
     pub suggestion: Option<String>,
+    /// The token of the page on which it was first filled in: who answers our question at once is no program.
+    pub token: Option<String>,
 }
 
 impl SignUpForm {
@@ -77,6 +79,12 @@ struct SignUp {
     asked: Option<String>,
     /// The button of our guess, which it names.
     meant: Option<String>,
+}
+
+impl SignUp {
+    fn typed(&self) -> &str {
+        self.meant.as_ref().unwrap_or(&self.email)
+    }
 }
 
 #[derive(Template)]
@@ -152,14 +160,19 @@ async fn subscribe(
     let newsroom = app.newsroom();
     let newsletter = newsroom.newsletter(&slug).ok_or(Problem::NotFound)?;
     let page = page.speaking(newsletter.language);
-    let typed = fields.meant.as_ref().unwrap_or(&fields.email);
+    let typed = fields.typed();
     let Some(address) = readable(typed) else {
         let error = page.say("subscribers-wrong-address");
-        return ask_again(page, newsletter, &headers, SignUpForm { error: Some(error), ..typed_in(newsletter, typed) });
+        return ask_again(
+            page,
+            newsletter,
+            &headers,
+            SignUpForm { error: Some(error), ..typed_in(newsletter, &fields) },
+        );
     };
-    let suggestion = slip::meant(&address).filter(|_| fields.asked.as_ref() != Some(typed) && !wants_json(&headers));
+    let suggestion = slip::meant(&address).filter(|_| fields.asked.as_deref() != Some(typed) && !wants_json(&headers));
     if suggestion.is_some() {
-        return ask_again(page, newsletter, &headers, SignUpForm { suggestion, ..typed_in(newsletter, typed) });
+        return ask_again(page, newsletter, &headers, SignUpForm { suggestion, ..typed_in(newsletter, &fields) });
     }
     if let Some(network) = peer.network() {
         app.limits.check(&SIGN_UPS, &network)?;
@@ -189,9 +202,9 @@ pub(super) fn readable(typed: &str) -> Option<Address> {
 }
 
 /// The form with what was typed in it.
-fn typed_in(newsletter: &Newsletter, typed: &str) -> SignUpForm {
-    let email = typed.chars().take(crate::address::MAX_LENGTH).collect();
-    SignUpForm { email, ..SignUpForm::new(&newsletter.slug) }
+fn typed_in(newsletter: &Newsletter, fields: &SignUp) -> SignUpForm {
+    let email = fields.typed().chars().take(crate::address::MAX_LENGTH).collect();
+    SignUpForm { email, token: fields.form_token.clone(), ..SignUpForm::new(&newsletter.slug) }
 }
 
 /// The form once more, with what is wrong or with our guess; nothing that was typed is lost.

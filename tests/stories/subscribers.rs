@@ -101,11 +101,20 @@ story!(what_is_no_address_gets_one_sentence_and_keeps_what_was_typed, async |hou
 story!(a_slip_of_the_finger_is_asked_about_once, async |house: House| {
     const SLIP: &str = "anna@gmial.com";
     let path = "/newsletters/weekly/subscribe";
-    let asked = house.post(path, &[("email", SLIP)]).await;
+    let token = friday::web::FormAge::token(&house.app);
+    house.clock().advance(Duration::from_secs(5));
+    let asked = house.post(path, &[("email", SLIP), ("form_token", &token)]).await;
+    assert!(asked.body.contains(&token), "the form keeps its age, or a quick answer would be a program's");
     assert!(asked.status == 422 && asked.body.contains("name=\"meant\" value=\"anna@gmail.com\""), "{}", asked.body);
     assert!(asked.body.contains(&format!("value=\"{SLIP}\" aria-invalid")), "what was typed stays");
     assert!(house.mails().is_empty());
-    assert_eq!(house.post(path, &[("email", SLIP), ("asked", SLIP), ("meant", "anna@gmail.com")]).await.status, 202);
+    assert_eq!(
+        house
+            .post(path, &[("email", SLIP), ("asked", SLIP), ("meant", "anna@gmail.com"), ("form_token", &token)])
+            .await
+            .status,
+        202
+    );
     assert_eq!(house.post(path, &[("email", SLIP), ("asked", SLIP)]).await.status, 202, "typed again, it is meant");
     assert_eq!(
         house.post_json(path, &serde_json::json!({ "email": "b@gmial.com" })).await.status,
