@@ -83,6 +83,7 @@ type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     let line = Line::parse();
     match run(line).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,6 +92,20 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `friday issue show 1 | head`: println panics when the pipe is closed. Other programs end by SIGPIPE there, without a
+/// word; so does this one, with the code that a shell gives them.
+fn end_quietly_when_nobody_reads() {
+    const ENDED_BY_SIGPIPE: i32 = 128 + 13;
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(ENDED_BY_SIGPIPE);
+        }
+        report(panic);
+    }));
 }
 
 async fn run(line: Line) -> Result<(), Failure> {

@@ -26,6 +26,21 @@ story!(a_database_that_is_gone_makes_it_unready, async |house: House| {
     assert_eq!(house.get("/readyz").await.status, 503);
 });
 
+story!(a_command_whose_answer_nobody_reads_ends_without_a_word, async |house: House| {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_friday"));
+    let settings = [
+        ("FRIDAY_DATABASE_URL", house.database_url()),
+        ("FRIDAY_KEY_FILE", house.app.config.key_file.display().to_string()),
+    ];
+    let piped = std::process::Stdio::piped;
+    let mut friday =
+        command.args(["subscribers", "count"]).envs(settings).stdout(piped()).stderr(piped()).spawn().unwrap();
+    drop(friday.stdout.take());
+    let ended = friday.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(141) && !said.contains("panicked"), "{:?}: {said}", ended.status);
+});
+
 story!(metrics_are_for_this_machine_or_with_the_token, async |house: House| {
     let house = house.with(|config| config.metrics_token = Some(SecretString::from("let me see")));
     let page = house.get("/metrics").await;
