@@ -4,6 +4,8 @@ use super::dns::Resolver;
 use super::{Finding, store};
 use crate::app::App;
 use crate::articles;
+use crate::articles::fetch::FetchError;
+use crate::articles::task::Trouble;
 use crate::clock::Clock;
 use crate::config::{Config, STRIPE_API, Tls};
 use crate::db::{self, Db};
@@ -301,10 +303,19 @@ async fn feeds(app: &App) -> Vec<Finding> {
     let read = |url: String| async move {
         match articles::task::try_feed(app, &url).await {
             Ok(document) => Finding::ok(ABOUT, format!("{url} has {} article(s)", document.entries.len())),
-            Err(trouble) => Finding::bad(ABOUT, format!("{url}: {trouble}"), "Look at its address with a browser."),
+            Err(trouble) => Finding::bad(ABOUT, format!("{url}: {trouble}"), feed_mend(&trouble)),
         }
     };
     stream::iter(urls).map(read).buffered(AT_ONCE).collect().await
+}
+
+fn feed_mend(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::Fetch(FetchError::Private) => {
+            "Set FRIDAY_FETCH_PRIVATE=true if the feed is meant to be in your own network."
+        }
+        _ => "Look at its address with a browser.",
+    }
 }
 
 /// The domains that mails are from, each once.
