@@ -10,7 +10,7 @@ use crate::clock::DAY;
 use crate::keys::Drawer;
 use crate::mail::outbox;
 use crate::newsroom::Newsletter;
-use crate::web::{FRAMEABLE, Form, FormAge, Page, Peer, Problem, Rule, render, wants_json};
+use crate::web::{self, FRAMEABLE, Form, FormAge, Page, Peer, Problem, Rule, render, wants_json};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -23,9 +23,6 @@ use validator::ValidateEmail;
 
 /// Sign-ups from one network: a household or a newsroom's event, not a program.
 const SIGN_UPS: Rule = Rule { name: "sign-up", burst: 30, per: Duration::from_secs(3600) };
-
-/// When a sign-up is answered: well after the work for any address is done, so that the clock tells nothing of it.
-const ANSWERED_AFTER: Duration = Duration::from_millis(25);
 
 /// The room's routes.
 pub fn routes() -> Router<Shared> {
@@ -177,7 +174,7 @@ async fn subscribe(
     if let Some(network) = peer.network() {
         app.limits.check(&SIGN_UPS, &network)?;
     }
-    let answer_time = tokio::time::sleep(ANSWERED_AFTER);
+    let answer_time = web::answer_time();
     let is_program = !fields.website.is_empty() || FormAge::of(&app, fields.form_token.as_deref()).is_inhuman();
     metrics::counter!("friday_sign_ups_total", "step" => if is_program { "ignored" } else { "asked" }).increment(1);
     if !is_program {

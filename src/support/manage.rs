@@ -24,7 +24,7 @@ use crate::support::store::figures::{self, Entry};
 use crate::support::store::{self, GiftRow, reminders};
 use crate::support::stripe::Stripe;
 use crate::support::{Frequency, GiftState, LINK_LIFE, LineKind, MANAGE, apply, calls};
-use crate::web::{Form, Page, Peer, Problem, Rule, render, wants_json};
+use crate::web::{self, Form, Page, Peer, Problem, Rule, render, wants_json};
 
 /// What is done at Stripe by one giver's page.
 const ACTS: Rule = Rule { name: "support.manage", burst: 20, per: std::time::Duration::from_secs(600) };
@@ -109,6 +109,7 @@ async fn send_link(
         let shown = render(&LinkPage { page, email: wanted.email, error: Some(error) })?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
     };
+    let answer_time = web::answer_time();
     let now = app.clock.now();
     let donor = app.keys.index(Drawer::Donors, &to);
     let token = app.keys.link(MANAGE, Some(now + LINK_LIFE), &BASE64.encode(&donor));
@@ -128,6 +129,7 @@ async fn send_link(
         drop(tx);
         store::begin_read(&app.db, "nobody").await?;
     }
+    answer_time.await;
     let lede = page.say("support-sent-manage");
     answer_sent(page, lede, json)
 }

@@ -19,7 +19,7 @@ use crate::mail::outbox::{self, Note};
 use crate::support::mail::{day, house, month_name};
 use crate::support::store::reminders::{self, Wish};
 use crate::support::{CANCEL, LINK_LIFE, REMIND, months, reminder_at};
-use crate::web::{Form, Page, Peer, Problem, Rule, render, wants_json};
+use crate::web::{self, Form, Page, Peer, Problem, Rule, render, wants_json};
 use crate::words::Language;
 
 /// Mails asked for from one network, of this and of the link to a gift.
@@ -123,6 +123,7 @@ async fn ask(
         }
         return form(&app, page, &wanted, StatusCode::UNPROCESSABLE_ENTITY, email_bad, month_bad);
     };
+    let answer_time = web::answer_time();
     let language = page.words.language();
     let carried = Carried { address: to.as_str().to_owned(), month: wanted.month.clone(), language };
     let token = app.keys.link(REMIND, Some(now + LINK_LIFE), &carried);
@@ -136,6 +137,7 @@ async fn ask(
     outbox::put(&mut tx, &app.keys, now, Note { kind: "reminder-confirm", once: Some((mark, until)), message }).await?;
     tx.commit().await?;
     app.wake(outbox::TASK);
+    answer_time.await;
     let lede = page.say("support-sent-remind");
     answer_sent(page, lede, json)
 }
