@@ -477,11 +477,14 @@ async fn line(run: Arc<Run>, jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>,
         let broke = matches!(answer, Err(SendError::Connection | SendError::Uncertain));
         let outcome = decide(answer, job.before, run.app.clock.now(), db::new_id());
         let refused = run.is_refused(&outcome);
+        if refused {
+            // Before anything is waited for: meanwhile the other connections would go on.
+            job.going.open.store(false, Ordering::SeqCst);
+        }
         let written = run.write_down(job.record(outcome), Some(job.domain.clone())).await;
         pending = Some((job.going.clone(), written));
         run.done();
         if refused {
-            job.going.open.store(false, Ordering::SeqCst);
             settle(&mut pending).await;
             stop_refused(&run, &job.going).await;
         }
