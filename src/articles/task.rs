@@ -204,8 +204,10 @@ pub async fn add_by_url(app: &App, by: impl Into<Actor>, url: &str) -> Result<Ar
         return Ok(article);
     }
     let mut tx = app.db.begin().await?;
-    store::take_in(&mut tx, now, None, std::slice::from_ref(&entry)).await?;
-    record(&mut tx, by, now, "article.add", &format!("the article {}", named(&entry.url))).await?;
+    let taken = store::take_in(&mut tx, now, None, std::slice::from_ref(&entry)).await?;
+    if taken.new > 0 {
+        record(&mut tx, by, now, "article.add", &format!("the article {}", named(&entry.url))).await?;
+    }
     tx.commit().await?;
     store::by_url(&app.db, &entry.url).await?.ok_or(AddError::Address)
 }
