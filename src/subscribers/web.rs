@@ -79,8 +79,10 @@ struct SignUp {
 }
 
 impl SignUp {
+    /// What was typed, or our guess where its button was pressed and nothing was typed since.
     fn typed(&self) -> &str {
-        self.meant.as_ref().unwrap_or(&self.email)
+        let guess = self.meant.as_ref().filter(|_| self.asked.as_ref() == Some(&self.email));
+        guess.unwrap_or(&self.email)
     }
 }
 
