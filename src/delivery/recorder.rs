@@ -94,7 +94,7 @@ async fn try_write(
     let mut tx = app.db.begin().await?;
     let still = store::record(&mut tx, lease.id, records).await?;
     for record in records.iter().filter(|r| matches!(r.outcome, Outcome::Failed { gone: true, .. })) {
-        subscribers::store::suppress(&mut tx, record.reader, subscribers::Reason::Bounced, app.clock.now()).await?;
+        subscribers::store::suppress(&mut tx, record.addressee, subscribers::Reason::Bounced, app.clock.now()).await?;
     }
     for ((issue, mark), (name, change)) in domains.into_iter().flatten() {
         progress::add_domain(&mut tx, &app.keys, *issue, *mark, name, change).await?;

@@ -84,6 +84,7 @@ struct Cut {
 struct Job {
     going: Arc<Going>,
     reader: i64,
+    addressee: i64,
     to: Address,
     cut: Cut,
     domain: Domain,
@@ -96,6 +97,7 @@ impl Job {
         Record {
             issue: self.going.issue,
             reader: self.reader,
+            addressee: self.addressee,
             was_deferred: self.troubled,
             was_uncertain: self.before.uncertain,
             outcome,
@@ -315,13 +317,14 @@ fn job(run: &Run, going: &Arc<Going>, reader: Claimed) -> Result<Job, Record> {
     let settled = |outcome| Record {
         issue: going.issue,
         reader: reader.subscriber_id,
+        addressee: reader.addressee,
         was_deferred: reader.troubled,
         was_uncertain: reader.uncertain,
         outcome,
     };
     let Some(sealed) = &reader.address_sealed else { return Err(settled(Outcome::Skipped)) };
     let unreadable = Outcome::Failed { code: None, trouble: trouble::UNREADABLE.to_owned(), gone: false };
-    let to = subscribers::open_address(&run.app.keys, reader.subscriber_id, sealed).map_err(|_| settled(unreadable))?;
+    let to = subscribers::open_address(&run.app.keys, reader.addressee, sealed).map_err(|_| settled(unreadable))?;
     let mark = progress::domain_mark(&run.app.keys, going.issue, to.domain());
     let domain = Domain { mark, name: to.domain().into() };
     let cut = Cut {
@@ -330,7 +333,16 @@ fn job(run: &Run, going: &Arc<Going>, reader: Claimed) -> Result<Job, Record> {
         with_ask: reader.with_ask,
         discreet: reader.discreet,
     };
-    Ok(Job { going: going.clone(), reader: reader.subscriber_id, to, cut, domain, before, troubled: reader.troubled })
+    Ok(Job {
+        going: going.clone(),
+        reader: reader.subscriber_id,
+        addressee: reader.addressee,
+        to,
+        cut,
+        domain,
+        before,
+        troubled: reader.troubled,
+    })
 }
 
 /// A domain's place among the limits, across issues. It never leaves the memory.
@@ -451,7 +463,7 @@ async fn line(run: Arc<Run>, jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>,
         // The mail is written while the last outcome is on its way to the disk.
         let (letters, cut) = (&job.going.letters, &job.cut);
         let letter = letters.get(&cut.edition, &cut.language, cut.with_ask, cut.discreet);
-        let envelope = letters.hand().address(&run.app, letter, job.reader, &job.to, at, &mut bytes);
+        let envelope = letters.hand().address(&run.app, letter, job.addressee, &job.to, at, &mut bytes);
         settle(&mut pending).await;
         if run.stop.is_cancelled() {
             run.done();

@@ -264,8 +264,10 @@ pub async fn next_due(db: &Db, issue: i64) -> db::Result<Option<Moment>> {
 /// A reader whose turn it is.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Claimed {
-    /// The reader.
+    /// The reader, as the audience has them.
     pub subscriber_id: i64,
+    /// The reader to write to: another one where they have moved since the freeze.
+    pub addressee: i64,
     /// What they chose at the freeze.
     pub edition: String,
     /// Their language.
@@ -295,11 +297,17 @@ macro_rules! claim {
                 ORDER BY next_at LIMIT $4",
             $lock,
             ")
-             RETURNING subscriber_id, edition, language, with_ask, discreet, attempts, drops,
+             RETURNING subscriber_id,
+                COALESCE((SELECT subscriber_id FROM moves WHERE left_id = deliveries.subscriber_id), subscriber_id) AS addressee,
+                edition, language, with_ask, discreet, attempts, drops,
                 trouble IS NOT NULL AS troubled, uncertain,
                 (SELECT s.address_sealed FROM subscribers s
                  JOIN subscriptions x ON x.subscriber_id = s.id AND x.newsletter = $5
-                 WHERE s.id = deliveries.subscriber_id AND (s.paused_until IS NULL OR s.paused_until <= $3)
+                 WHERE s.id = COALESCE((SELECT m.subscriber_id FROM moves m WHERE m.left_id = deliveries.subscriber_id),
+                                       deliveries.subscriber_id)
+                   AND (s.id = deliveries.subscriber_id OR NOT EXISTS
+                        (SELECT 1 FROM deliveries d WHERE d.issue_id = $2 AND d.subscriber_id = s.id))
+                   AND (s.paused_until IS NULL OR s.paused_until <= $3)
                    AND NOT EXISTS (SELECT 1 FROM suppressions p
                                    WHERE p.address_index = s.address_index AND p.until > $3)) AS address_sealed"
         )
@@ -331,8 +339,10 @@ pub async fn claim(
 pub struct Record {
     /// The issue.
     pub issue: i64,
-    /// The reader.
+    /// The reader, as the audience has them.
     pub reader: i64,
+    /// The reader to whom it was sent.
+    pub addressee: i64,
     /// Whether the row counts as deferred until now.
     pub was_deferred: bool,
     /// Whether the row counts as uncertain until now.

@@ -25,6 +25,8 @@ use std::time::Duration;
 pub const CONFIRM_LIFE: Duration = Duration::from_secs(72 * 3600);
 /// How long the mark of somebody who left or bounced is kept.
 pub const SUPPRESSED_FOR: Duration = Duration::from_secs(730 * DAY.as_secs());
+/// How long it is known which reader became which by a move: longer than an issue is on its way.
+pub const MOVE_KEPT: Duration = Duration::from_secs(35 * DAY.as_secs());
 /// The pauses that can be chosen, in weeks.
 pub const PAUSES: [i64; 5] = [1, 2, 4, 8, 12];
 
@@ -111,13 +113,10 @@ pub struct Request {
     pub language: Language,
 }
 
-/// What the link to a new address carries. It moves its reader from the address that they had when they asked, so that an
-/// older link does not move them back.
+/// What the link to a new address carries. A reader gets a new id with each move, so that an older link moves nobody.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct Move {
     reader: i64,
-    /// The index of the address they had.
-    from: Vec<u8>,
     to: String,
 }
 

@@ -132,18 +132,20 @@ async fn save_preferences(
     let now = app.clock.now();
     wanted.apply(&mut reader, now);
     let mut tx = app.db.begin().await?;
-    store::change(&mut tx, &reader).await?;
+    if !store::change(&mut tx, &reader).await? {
+        return gone(page);
+    }
     if wanted.all.is_some() {
         let held = store::subscriptions(&app.db, reader.id).await?;
-        for newsletter in &app.newsroom().newsletters {
-            let reads = held.iter().any(|s| s.newsletter == newsletter.slug);
-            match (reads, wanted.newsletter.contains(&newsletter.slug)) {
-                (true, false) => store::leave(&mut tx, reader.id, &newsletter.slug, now).await?,
-                (false, true) => {
-                    store::join(&mut tx, reader.id, &newsletter.slug, &consent(&page, newsletter), now).await?;
-                }
-                _ => {}
-            }
+        let newsroom = app.newsroom();
+        let reads = |slug: &str| held.iter().any(|s| s.newsletter == slug);
+        let wants = |slug: &String| wanted.newsletter.contains(slug);
+        // Joined before any is left: with the last one left, the reader would be gone.
+        for new in newsroom.newsletters.iter().filter(|n| wants(&n.slug) && !reads(&n.slug)) {
+            store::join(&mut tx, reader.id, &new.slug, &consent(&page, new), now).await?;
+        }
+        for old in newsroom.newsletters.iter().filter(|n| reads(&n.slug) && !wants(&n.slug)) {
+            store::leave(&mut tx, reader.id, &old.slug, now).await?;
         }
     }
     tx.commit().await?;
@@ -237,9 +239,8 @@ async fn ask_to_move(
         return Ok(answer);
     };
     app.limits.check(&MOVES, &reader.id.to_string())?;
-    let Some(from) = store::index_of(&app.db, reader.id).await? else { return gone(page) };
     let now = app.clock.now();
-    let wanted = Move { reader: reader.id, from, to: address.as_str().to_owned() };
+    let wanted = Move { reader: reader.id, to: address.as_str().to_owned() };
     let link = app.config.link(&format!("/move/{}", app.keys.link(MOVE, Some(now + CONFIRM_LIFE), &wanted)));
     let words = words_of(&app, &reader).await?;
     let mut message = mail::move_here(words, &address, &link)?;
@@ -290,24 +291,20 @@ async fn show_move(State(app): State<Shared>, Path(token): Path<String>, page: P
 /// Moves a reader to the address whose button was pressed, and tells the old one. Pressing twice is pressing once.
 async fn move_here(State(app): State<Shared>, Path(token): Path<String>, page: Page) -> Result<Response, Problem> {
     let (wanted, address) = read_move(&app, &token)?;
-    let Some(reader) = store::find(&app.db, wanted.reader).await? else { return gone(page) };
-    let words = words_of(&app, &reader).await?;
-    let page = page.speaking(words.language());
-    let to = app.keys.index(Drawer::Subscribers, &address);
-    let mut tx = app.db.begin().await?;
-    match store::leave_address(&mut tx, reader.id, &wanted.from, &to).await? {
-        store::Left::At(sealed) => {
-            store::arrive(&mut tx, &app.keys, reader.id, &address).await?;
-            let old = open_address(&app.keys, reader.id, &sealed)?;
-            let message = moved(&app, words, &old)?;
+    let reader = store::find(&app.db, wanted.reader).await?;
+    if let Some(reader) = &reader {
+        let words = words_of(&app, reader).await?;
+        let mut tx = app.db.begin().await?;
+        if let Some(sealed) = store::move_to(&mut tx, &app.keys, app.clock.now(), reader.id, &address).await? {
+            let message = moved(&app, words, &open_address(&app.keys, reader.id, &sealed)?)?;
             let note = outbox::Note { kind: "moved", once: None, message };
             outbox::put(&mut tx, &app.keys, app.clock.now(), note).await?;
-            tx.commit().await?;
-            app.wake(outbox::TASK);
         }
-        store::Left::Before => {}
-        store::Left::Elsewhere => return Err(Problem::Expired),
+        tx.commit().await?;
+        app.wake(outbox::TASK);
     }
+    let Some(here) = store::find_by_address(&app.db, &app.keys, &address).await? else { return gone(page) };
+    let page = page.speaking(words_of(&app, &here).await?.language());
     let lede = page.say("subscribers-moved-lede");
     said(page, "subscribers-moved-title", lede, "")
 }

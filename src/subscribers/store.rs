@@ -1,6 +1,6 @@
 //! Readers in the database.
 
-use super::{Edition, Reason, SUPPRESSED_FOR, Standing, open_address};
+use super::{Edition, MOVE_KEPT, Reason, SUPPRESSED_FOR, Standing, open_address};
 use crate::address::Address;
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
@@ -235,64 +235,85 @@ pub async fn address(db: &Db, keys: &Keys, id: i64) -> Result<Option<Address>, R
     row.map(|(sealed,)| open_address(keys, id, &sealed)).transpose().map_err(Into::into)
 }
 
-/// The blind index of a reader's address.
-pub async fn index_of(db: &Db, id: i64) -> db::Result<Option<Vec<u8>>> {
-    let row: Option<(Vec<u8>,)> =
-        db.read("SELECT address_index FROM subscribers WHERE id = $1").bind(id).optional().await?;
-    Ok(row.map(|(index,)| index))
+/// A reader at the moment of a move.
+#[derive(sqlx::FromRow)]
+struct Mover {
+    id: i64,
+    address_sealed: Vec<u8>,
+    discreet: bool,
+    no_asks: bool,
 }
 
-/// Where a reader was when they came to a new address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Left {
-    /// At the address from which they asked, here sealed.
-    At(Vec<u8>),
-    /// At the new one, where they are since an earlier press of the button.
-    Before,
-    /// At a third one, or nowhere.
-    Elsewhere,
-}
-
-/// Looks, and locks, whether a reader still is at the address with the index `from`.
-pub async fn leave_address(tx: &mut Tx, id: i64, from: &[u8], to: &[u8]) -> db::Result<Left> {
-    let row: Option<(Vec<u8>, Vec<u8>)> = tx
-        .query("UPDATE subscribers SET edition = edition WHERE id = $1 RETURNING address_index, address_sealed")
-        .bind(id)
-        .optional()
-        .await?;
-    Ok(match row {
-        Some((index, _)) if index == to => Left::Before,
-        Some((index, sealed)) if index == from => Left::At(sealed),
-        _ => Left::Elsewhere,
-    })
-}
-
-/// Gives a reader another address, which they have confirmed. Whoever read us there is they themselves: the newsletters
-/// of both are theirs from now on. Their own button lifts a suppression.
-pub async fn arrive(tx: &mut Tx, keys: &Keys, id: i64, address: &Address) -> db::Result<()> {
+/// Moves a reader to another address, which they have confirmed: they get a new id, or become one with the reader who is
+/// there already, whose links go on working. Whoever asked for more discretion is heard. Their own button lifts a
+/// suppression. The address that they left, sealed for the old id; nothing where there is nobody to move.
+pub async fn move_to(tx: &mut Tx, keys: &Keys, now: Moment, id: i64, address: &Address) -> db::Result<Option<Vec<u8>>> {
     let index = keys.index(Drawer::Subscribers, address);
-    let there: Option<(i64,)> =
-        tx.query("SELECT id FROM subscribers WHERE address_index = $1").bind(index.clone()).optional().await?;
-    if let Some((other,)) = there {
-        tx.query(
-            "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week)
-             SELECT $1, newsletter, consent_id, consent_week FROM subscriptions WHERE subscriber_id = $2
-             ON CONFLICT (subscriber_id, newsletter) DO NOTHING",
+    // Both are locked: a sign-up or a leaving at this very moment comes before or after, never between.
+    let mut locked: Vec<Mover> = tx
+        .query(
+            "UPDATE subscribers SET edition = edition
+             WHERE id = $1 AND address_index <> $2
+                OR address_index = $2 AND EXISTS (SELECT 1 FROM subscribers WHERE id = $1)
+             RETURNING id, address_sealed, discreet, no_asks",
         )
         .bind(id)
-        .bind(other)
-        .execute()
-        .await?;
-        remove(tx, other).await?;
-    }
-    tx.query("UPDATE subscribers SET address_sealed = $2, address_index = $3 WHERE id = $1")
-        .bind(id)
-        .bind(keys.seal(Drawer::Subscribers, &id.to_be_bytes(), address.as_str().as_bytes()))
         .bind(index.clone())
+        .all()
+        .await?;
+    let Some(at) = locked.iter().position(|reader| reader.id == id) else { return Ok(None) };
+    let mover = locked.swap_remove(at);
+    let there = locked.pop().filter(|other| other.id != id);
+    let to = match there {
+        Some(there) => heed(tx, &mover, there.id).await?,
+        None => settle(tx, keys, id, address, index.clone()).await?,
+    };
+    tx.query(
+        "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week)
+         SELECT $1, newsletter, consent_id, consent_week FROM subscriptions WHERE subscriber_id = $2
+         ON CONFLICT (subscriber_id, newsletter) DO NOTHING",
+    )
+    .bind(to)
+    .bind(id)
+    .execute()
+    .await?;
+    tx.query("UPDATE moves SET subscriber_id = $1 WHERE subscriber_id = $2").bind(to).bind(id).execute().await?;
+    tx.query("INSERT INTO moves (left_id, subscriber_id, until) VALUES ($1, $2, $3)")
+        .bind(id)
+        .bind(to)
+        .bind((now + MOVE_KEPT).week())
         .execute()
         .await?;
     tx.query("DELETE FROM suppressions WHERE address_index = $1").bind(index).execute().await?;
-    Ok(())
+    remove(tx, id).await?;
+    Ok(Some(mover.address_sealed))
+}
+
+/// Adds what the mover asked for in discretion to the choices of the reader who is there.
+async fn heed(tx: &mut Tx, mover: &Mover, there: i64) -> db::Result<i64> {
+    tx.query("UPDATE subscribers SET discreet = (discreet OR $2), no_asks = (no_asks OR $3) WHERE id = $1")
+        .bind(there)
+        .bind(mover.discreet)
+        .bind(mover.no_asks)
+        .execute()
+        .await?;
+    Ok(there)
+}
+
+/// A new reader at `address` with the choices of the reader `id`.
+async fn settle(tx: &mut Tx, keys: &Keys, id: i64, address: &Address, index: Vec<u8>) -> db::Result<i64> {
+    let to = db::new_id();
+    tx.query(
+        "INSERT INTO subscribers (id, address_sealed, address_index, language, edition, discreet, no_asks, paused_until)
+         SELECT $1, $2, $3, language, edition, discreet, no_asks, paused_until FROM subscribers WHERE id = $4",
+    )
+    .bind(to)
+    .bind(keys.seal(Drawer::Subscribers, &to.to_be_bytes(), address.as_str().as_bytes()))
+    .bind(index)
+    .bind(id)
+    .execute()
+    .await?;
+    Ok(to)
 }
 
 /// Changes how a reader receives what they receive. False when they are no reader any more.
@@ -321,6 +342,8 @@ pub async fn join(tx: &mut Tx, id: i64, newsletter: &str, consent: &str, now: Mo
 
 /// Leaves one newsletter; with the last one the address goes, and a mark stays. Doing it again changes nothing.
 pub async fn leave(tx: &mut Tx, id: i64, newsletter: &str, now: Moment) -> db::Result<()> {
+    // Locked, so that what is counted below is not changed by a move meanwhile.
+    tx.query("UPDATE subscribers SET edition = edition WHERE id = $1").bind(id).execute().await?;
     let left = tx
         .query("DELETE FROM subscriptions WHERE subscriber_id = $1 AND newsletter = $2")
         .bind(id)
@@ -357,12 +380,13 @@ pub async fn remove(tx: &mut Tx, id: i64) -> db::Result<bool> {
     Ok(tx.query("DELETE FROM subscribers WHERE id = $1").bind(id).execute().await? > 0)
 }
 
-/// Forgets marks whose time is over, and pauses that have ended.
+/// Forgets marks and moves whose time is over, and pauses that have ended.
 pub async fn tidy(db: &Db, now: Moment) -> db::Result<u64> {
     let marks = db.write("DELETE FROM suppressions WHERE until <= $1").bind(now).execute().await?;
     let pauses =
         db.write("UPDATE subscribers SET paused_until = NULL WHERE paused_until <= $1").bind(now).execute().await?;
-    Ok(marks + pauses)
+    let moves = db.write("DELETE FROM moves WHERE until <= $1").bind(now).execute().await?;
+    Ok(marks + pauses + moves)
 }
 
 /// How many there are.

@@ -223,6 +223,32 @@ story!(who_left_or_paused_or_was_suppressed_since_the_freeze_is_spared, async |h
     assert_eq!(got.len(), 9);
 });
 
+story!(who_moves_while_an_issue_goes_out_gets_it_once_where_they_are, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    let ids = readers(&house, 6).await;
+    let id = started(&app).await;
+    task::clock(&app).await.unwrap();
+    let move_to = async |from: usize, to: &str| {
+        let path = friday::subscribers::preferences_link(&app.keys, "", ids[from], 1);
+        assert_eq!(house.post(&format!("{path}/address"), &[("email", to)]).await.status, 200);
+        // The outbox alone: the rest of the house would send the issue past the sink.
+        friday::mail::outbox::step(&house.app.outbox_hand()).await.unwrap();
+        let mail = house.mails().into_iter().find(|mail| mail.to == to && mail.text.contains("/move/")).unwrap();
+        let link = mail.link("/move/");
+        assert_eq!(house.post(&link, &[]).await.status, 200);
+    };
+    move_to(1, "moved@example.org").await;
+    move_to(2, "reader-3@mail.example").await;
+    work(&app).await;
+    let run = run_of(&app, id).await;
+    assert_eq!((run.sent, run.skipped, run.waiting()), (5, 1, 0), "two who became one have it once");
+    let got = sink.by_recipient();
+    assert!(got.contains_key("moved@example.org") && got.contains_key("reader-3@mail.example"));
+    assert!(!got.contains_key("reader-1@example.net") && !got.contains_key("reader-2@example.com"));
+    assert_eq!((got.len(), sink.doubled()), (5, 0));
+});
+
 story!(later_is_tried_again_and_never_is_never, async |house: House| {
     let sink = Sink::start().await;
     let app = through(&house, &sink, 2, &[]);

@@ -107,6 +107,8 @@ story!(a_slip_of_the_finger_is_asked_about_once, async |house: House| {
     assert!(asked.body.contains(&token), "the form keeps its age, or a quick answer would be a program's");
     assert!(asked.status == 422 && asked.body.contains("name=\"meant\" value=\"anna@gmail.com\""), "{}", asked.body);
     assert!(asked.body.contains(&format!("value=\"{SLIP}\" aria-invalid")), "what was typed stays");
+    let first = asked.body.find("<button").map(|at| &asked.body[at..at + 60]).unwrap();
+    assert!(!first.contains("meant"), "Enter presses the first button: {first}");
     assert!(house.mails().is_empty());
     assert_eq!(
         house
@@ -121,7 +123,9 @@ story!(a_slip_of_the_finger_is_asked_about_once, async |house: House| {
         202,
         "a program is not asked"
     );
-    for address in ["anna@gmail.com", SLIP, "b@gmial.com"] {
+    let corrected = [("email", "anna@other.example"), ("asked", SLIP), ("meant", "anna@gmail.com")];
+    assert_eq!(house.post(path, &corrected).await.status, 202, "what was typed since is what is meant");
+    for address in ["anna@gmail.com", SLIP, "b@gmial.com", "anna@other.example"] {
         assert_eq!(house.mails_to(address).await.len(), 1, "{address}");
     }
 });
@@ -239,18 +243,53 @@ story!(a_new_address_is_taken_when_it_is_confirmed_there, async |house: House| {
     for _ in 0..2 {
         assert_eq!(house.post(&link, &[]).await.status, 200, "pressing twice is pressing once");
     }
-    assert_eq!((id_of(&house, ANNA).await, id_of(&house, NEW).await), (0, id));
+    let moved = id_of(&house, NEW).await;
+    assert!(id_of(&house, ANNA).await == 0 && moved != 0 && moved != id);
     let last = house.mails_to(ANNA).await.pop().unwrap();
     assert!(last.subject.contains("moves to another address") && !last.text.contains(NEW), "{}", last.text);
     let told = house.mails_to(ANNA).await.iter().filter(|mail| mail.subject == last.subject).count();
     assert_eq!(told, 1, "once");
-    house.reader("anna@third.example", "weekly").await;
-    ask("anna@third.example").await;
-    let onwards = house.mails_to("anna@third.example").await.pop().unwrap().link("/move/");
+    assert!(house.get(&path).await.body.contains("We hold nothing about you"), "the left mailbox leads to nobody");
+    bounced(&house, id).await;
+    assert_eq!(id_of(&house, NEW).await, moved, "the left mailbox bounces for itself alone");
+    let onwards = move_link(&house, NEW, "anna@third.example").await;
     assert_eq!(house.post(&onwards, &[]).await.status, 200);
-    assert_eq!(id_of(&house, "anna@third.example").await, id, "who read us there is they themselves");
+    house.post(&link, &[]).await;
+    assert_eq!(id_of(&house, NEW).await, 0, "an older link does not move them back");
     assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 1);
-    assert_eq!(house.post(&link, &[]).await.status, 410, "an older link does not move them back");
+    assert_eq!(house.count("SELECT COUNT(*) FROM moves WHERE until > 0").await, 2);
+    house.clock().advance(40 * DAY);
+    friday::subscribers::store::tidy(house.db(), house.app.clock.now()).await.unwrap();
+    assert_eq!(house.count("SELECT COUNT(*) FROM moves").await, 0, "forgotten");
+});
+
+story!(who_moves_to_where_they_read_us_already_is_one_reader_from_then_on, async |house: House| {
+    const THERE: &str = "anna@there.example";
+    house.reader(ANNA, "weekly").await;
+    house.reader(THERE, "weekly").await;
+    let there = id_of(&house, THERE).await;
+    let (old, kept) = (preferences_path(&house, ANNA).await, preferences_path(&house, THERE).await);
+    house.post(&old, &[("all", "1"), ("discreet", "1"), ("newsletter", "weekly")]).await;
+    let link = move_link(&house, ANNA, THERE).await;
+    for _ in 0..2 {
+        assert!(house.post(&link, &[]).await.body.contains("You have moved"), "pressing twice is pressing once");
+    }
+    assert_eq!((id_of(&house, ANNA).await, id_of(&house, THERE).await), (0, there));
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers WHERE discreet").await, 1, "discretion is kept");
+    assert!(house.get(&old).await.body.contains("We hold nothing about you"), "shows nothing of the other");
+    assert!(house.get(&kept).await.body.contains("What you receive"));
+    assert_eq!(house.post(&unsubscribe_path(&house, THERE).await, &[]).await.status, 200);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 0, "the links there go on working");
+});
+
+story!(one_newsletter_can_be_changed_for_another_in_one_go, async |house: House| {
+    let two = "[[newsletters]]\nslug = \"weekly\"\nname = \"A\"\n[[newsletters]]\nslug = \"zarya\"\nname = \"B\"\n";
+    let house = house.with(|c| c.newsroom = friday::newsroom::Newsroom::from_toml(two).unwrap());
+    house.reader(ANNA, "weekly").await;
+    let path = preferences_path(&house, ANNA).await;
+    assert_eq!(house.post(&path, &[("all", "1"), ("newsletter", "zarya")]).await.status, 200);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscriptions WHERE newsletter = 'zarya'").await, 1);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscriptions").await, 1);
 });
 
 story!(the_form_stands_in_a_frame_and_a_script_puts_it_there, async |house: House| {
@@ -365,6 +404,20 @@ async fn id_of(house: &House, address: &str) -> i64 {
     let address = friday::address::Address::parse(address).unwrap();
     let found = friday::subscribers::store::find_by_address(house.db(), &house.app.keys, &address).await.unwrap();
     found.map_or(0, |reader| reader.id)
+}
+
+/// The link in the mail to `to`, for the reader at `from`.
+async fn move_link(house: &House, from: &str, to: &str) -> String {
+    let path = preferences_path(house, from).await;
+    assert_eq!(house.post(&format!("{path}/address"), &[("email", to)]).await.status, 200);
+    house.mails_to(to).await.iter().rev().find(|mail| mail.text.contains("/move/")).unwrap().link("/move/")
+}
+
+async fn bounced(house: &House, id: i64) {
+    let mut tx = house.db().begin().await.unwrap();
+    let (reason, now) = (friday::subscribers::Reason::Bounced, house.app.clock.now());
+    friday::subscribers::store::suppress(&mut tx, id, reason, now).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 async fn unsubscribe_path(house: &House, address: &str) -> String {
