@@ -70,6 +70,8 @@ struct Going {
     letters: Letters,
     /// Cleared when it is paused or cancelled, by whatever process.
     open: AtomicBool,
+    /// Set while this process is about to pause it: until that is on disk it still looks like one to be sent.
+    held_up: AtomicBool,
 }
 
 /// What a reader chose at the freeze.
@@ -209,7 +211,7 @@ async fn feed(run: &Arc<Run>, give: mpsc::Sender<Job>) -> db::Result<bool> {
         let mut issues: Vec<Arc<Going>> = goings.values().cloned().collect();
         issues.sort_by_key(|going| going.issue);
         for going in issues {
-            if parked.len() < BATCH {
+            if parked.len() < BATCH && going.open.load(Ordering::SeqCst) {
                 claimed += claim(run, &going, &mut domains, &mut parked, &give).await?;
             }
         }
@@ -258,7 +260,11 @@ async fn refresh(run: &Run, goings: &mut HashMap<i64, Arc<Going>>) -> db::Result
         }
     }
     // Paused and resumed between two looks: what was in hand then is dropped, so it must be claimed anew.
-    let closed: Vec<i64> = goings.values().filter(|g| !g.open.load(Ordering::SeqCst)).map(|g| g.issue).collect();
+    let closed: Vec<i64> = goings
+        .values()
+        .filter(|going| !going.open.load(Ordering::SeqCst) && !going.held_up.load(Ordering::SeqCst))
+        .map(|going| going.issue)
+        .collect();
     for issue in closed {
         goings.remove(&issue);
         store::free_issue(&run.app.db, run.lease.id, issue).await?;
@@ -269,7 +275,8 @@ async fn refresh(run: &Run, goings: &mut HashMap<i64, Arc<Going>>) -> db::Result
         }
         match Letters::make(&run.app, issue, &newsletter).await {
             Ok(letters) => {
-                let going = Going { issue, newsletter, letters, open: AtomicBool::new(true) };
+                let (open, held_up) = (AtomicBool::new(true), AtomicBool::new(false));
+                let going = Going { issue, newsletter, letters, open, held_up };
                 goings.insert(issue, Arc::new(going));
             }
             Err(LetterError::Db(error)) => return Err(error),
@@ -491,6 +498,7 @@ async fn line(run: Arc<Run>, jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>,
         let refused = run.is_refused(&outcome);
         if refused {
             // Before anything is waited for: meanwhile the other connections would go on.
+            job.going.held_up.store(true, Ordering::SeqCst);
             job.going.open.store(false, Ordering::SeqCst);
         }
         let written = run.write_down(job.record(outcome), Some(job.domain.clone())).await;
@@ -523,6 +531,9 @@ async fn stop_refused(run: &Run, going: &Going) {
         tracing::warn!(%error, issue = going.issue, "the issue cannot be paused");
         run.stop.cancel();
     }
+    // Whoever resumes it has mended something: the count begins anew.
+    run.refused.store(0, Ordering::SeqCst);
+    going.held_up.store(false, Ordering::SeqCst);
 }
 
 /// A connection that failed waits. When all of them do, the run ends: the next one begins with a single try.

@@ -416,6 +416,37 @@ story!(a_server_that_refuses_everybody_is_asked_no_further, async |house: House|
     assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&app, id).await), (200, 0, State::Sent));
 });
 
+story!(who_refuses_everybody_is_asked_no_further_while_the_pause_waits_for_the_database, async |house: House| {
+    // On SQLite there is one writer: where it is held nothing at all is claimed.
+    if !house.app.db.is_postgres() {
+        return;
+    }
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 4, &[]);
+    readers(&house, 200).await;
+    sink.fail(Step::Mail, When::Always, Fault::Say("530 5.7.0 authentication required"));
+    let id = started(&app).await;
+    task::clock(&app).await.unwrap();
+    let mut elsewhere = house.app.db.begin().await.unwrap();
+    elsewhere.query("UPDATE issues SET state = state WHERE id = $1").bind(id).execute().await.unwrap();
+    let sending = tokio::spawn({
+        let app = app.clone();
+        async move { send::run(&app).await }
+    });
+    let failed = async || run_of(&app, id).await.failed;
+    while failed().await < 25 {
+        tokio::task::yield_now().await;
+    }
+    // Twenty looks of the feeder; it would have been through all of them.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(failed().await <= 25 + 2 * 4, "{} failed", failed().await);
+    }
+    drop(elsewhere);
+    sending.await.unwrap().unwrap();
+    assert_eq!(state(&app, id).await, State::Paused);
+});
+
 story!(pause_stops_within_a_mail_for_each_connection_and_going_on_skips_nobody, async |house: House| {
     let sink = Sink::start().await;
     sink.slow(Duration::from_millis(5));
