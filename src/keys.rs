@@ -300,6 +300,11 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+/// Whether two tags are the same, in a time that tells nothing about where they differ.
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    bool::from(one.ct_eq(other))
+}
+
 /// `N` random octets from the system.
 #[expect(clippy::disallowed_methods, reason = "the one place that asks for randomness")]
 pub fn random<const N: usize>() -> [u8; N] {

@@ -7,6 +7,7 @@
 use crate::money::{Currency, Money};
 use crate::words::Language;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What `newsroom.toml` says.
@@ -91,7 +92,43 @@ pub struct SupportSettings {
     pub appeal: Option<String>,
     /// What can be given, the first currency being the default.
     pub currencies: Vec<SupportCurrency>,
+    /// The default for readers of a language, where it is another: `{ ru = "EUR" }`.
+    pub currency_for: BTreeMap<Language, String>,
+    /// What can be paid by, as the page tells readers. What Checkout offers is set in Stripe's dashboard.
+    pub methods: Vec<String>,
+    /// Whether mails about giving come from a sender without the newsroom's name.
+    pub discreet: bool,
+    /// When browsers must solve a task before Checkout opens: `auto` (while cards are being tried), `always`, `never`.
+    pub challenge: Challenge,
 }
+
+/// When a task must be solved before Checkout opens.
+#[derive(Debug, Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Challenge {
+    /// While somebody tries cards.
+    #[default]
+    Auto,
+    /// Each time.
+    Always,
+    /// At no time.
+    Never,
+}
+
+/// The ways to pay that the page has words for.
+pub const METHODS: [&str; 11] = [
+    "card",
+    "apple_pay",
+    "google_pay",
+    "link",
+    "paypal",
+    "sepa_debit",
+    "ideal",
+    "bancontact",
+    "twint",
+    "bank",
+    "klarna",
+];
 
 /// Suggested amounts in one currency, in major units.
 #[derive(Debug, Clone, Deserialize)]
@@ -114,6 +151,20 @@ pub struct SupportCurrency {
     /// The most that is taken, whatever the frequency.
     #[serde(default = "maximum")]
     pub maximum: i64,
+    /// What Stripe keeps of a payment, so that a giver can cover it. Not offered where missing.
+    #[serde(default)]
+    pub fee: Option<Fee>,
+}
+
+/// What Stripe keeps of a payment.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Fee {
+    /// A share, in hundredths of a percent: 2.9 % is 290.
+    pub basis_points: i64,
+    /// And this, in minor units.
+    #[serde(default)]
+    pub fixed: i64,
 }
 
 /// The least that is taken, in major units.
@@ -162,6 +213,7 @@ impl Default for SupportCurrency {
             annual: annual_amounts(),
             minimum: Minimum::default(),
             maximum: maximum(),
+            fee: Some(Fee { basis_points: 290, fixed: 30 }),
         }
     }
 }
@@ -185,6 +237,10 @@ impl Default for SupportSettings {
             default_frequency: "monthly".to_owned(),
             appeal: None,
             currencies: vec![SupportCurrency::default()],
+            currency_for: BTreeMap::new(),
+            methods: vec!["card".to_owned()],
+            discreet: false,
+            challenge: Challenge::Auto,
         }
     }
 }
@@ -275,6 +331,11 @@ impl Newsroom {
         problems
     }
 
+    /// The time zone in which it counts its days: its first newsletter's.
+    pub fn zone(&self) -> jiff::tz::TimeZone {
+        self.newsletters.first().map_or(jiff::tz::TimeZone::UTC, Newsletter::zone)
+    }
+
     /// The newsletter of that name.
     pub fn newsletter(&self, slug: &str) -> Option<&Newsletter> {
         self.newsletters.iter().find(|n| n.slug == slug)
@@ -344,7 +405,19 @@ impl SupportSettings {
         if !["once", "monthly", "annual"].contains(&self.default_frequency.as_str()) {
             problems.push("support.default_frequency must be once, monthly or annual".to_owned());
         }
+        for method in self.methods.iter().filter(|method| !METHODS.contains(&method.as_str())) {
+            problems.push(format!("support.methods: \"{method}\" is not one of {}", METHODS.join(", ")));
+        }
+        for code in self.currency_for.values() {
+            if !self.currencies.iter().any(|currency| currency.code.eq_ignore_ascii_case(code)) {
+                problems.push(format!("support.currency_for: \"{code}\" is not among the currencies"));
+            }
+        }
         for currency in &self.currencies {
+            let fee = currency.fee.unwrap_or(Fee { basis_points: 0, fixed: 0 });
+            if !(0..=2_000).contains(&fee.basis_points) || !(0..=10_000).contains(&fee.fixed) {
+                problems.push(format!("support: the fee in {} must be from 0 to 2000 basis points", currency.code));
+            }
             if Currency::from_code(&currency.code).is_err() {
                 problems.push(format!("support: \"{}\" is not a currency such as USD", currency.code));
             }

@@ -274,6 +274,11 @@ async fn alarms(app: &App, desk: &Desk, first: &Next<'_>, others: &[Next<'_>]) -
         alarms.push(line("is-warn", "Feeds", text).to("/staff/feeds", "Feeds"));
     }
     if desk.role.covers(Role::Finance) {
+        let open = overview::giving_alarms(&app.db).await?;
+        if open > 0 {
+            let text = format!("{} to be looked at.", count(open, "alarm has", "alarms have"));
+            alarms.push(line("is-bad", "Giving", text).to("/staff/giving", "Giving"));
+        }
         let failed = overview::failed_events(&app.db).await?;
         if failed > 0 {
             let text = format!("{} could not be counted.", count(failed, "event of Stripe’s", "events of Stripe’s"));

@@ -230,3 +230,9 @@ pub async fn failed_events(db: &Db) -> db::Result<i64> {
     let (count,): (i64,) = db.read("SELECT COUNT(*) FROM support_events WHERE state = 'failed'").one().await?;
     Ok(count)
 }
+
+/// Alarms about giving that nobody has closed.
+pub async fn giving_alarms(db: &Db) -> db::Result<i64> {
+    let (count,): (i64,) = db.read("SELECT COUNT(*) FROM support_alarms WHERE closed_at IS NULL").one().await?;
+    Ok(count)
+}

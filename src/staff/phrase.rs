@@ -91,6 +91,9 @@ fn verb(action: &str) -> Option<&'static str> {
         "issue.resume" => "went on with",
         "issue.cancel" => "stopped",
         "issue.retry" => "tried the failed mails again of",
+        "support.alarm" => "closed an alarm about giving:",
+        "support.compare" => "compared with Stripe:",
+        "support.export" => "downloaded the ledger of",
         "issue.hold" => "held {}, which had missed its time",
         _ => return None,
     })

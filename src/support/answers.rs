@@ -91,7 +91,12 @@ answers! {
         client_reference_id: Option<String>, metadata: Metadata,
         customer: Option<Ref<Named>>, customer_details: Option<CustomerDetails>, customer_email: Option<String>,
         payment_intent: Option<Ref<PaymentIntent>>, subscription: Option<Ref<Subscription>>, invoice: Option<Ref<Invoice>>,
+        after_expiration: Option<AfterExpiration>,
     }
+    /// What follows when nobody paid in time.
+    AfterExpiration { recovery: Option<Recovery>, }
+    /// Where a page like it can be had.
+    Recovery { url: Option<String>, }
     /// What the giver typed at Checkout; only the address, to write to it once.
     CustomerDetails { email: Option<String>, }
     /// Any object of which only the id matters.
@@ -105,7 +110,14 @@ answers! {
     Charge {
         id: String, created: i64, currency: Option<String>, amount: i64, amount_refunded: i64,
         payment_intent: Option<Ref<PaymentIntent>>, refunds: Option<List<Refund>>,
+        balance_transaction: Option<Ref<Moved>>, payment_method_details: Option<Method>,
     }
+    /// What was paid by: of a card or account only its country and end, never a number.
+    Method { id: String, card: Option<Card>, sepa_debit: Option<Account>, }
+    /// A card.
+    Card { country: Option<String>, exp_month: Option<i64>, exp_year: Option<i64>, }
+    /// A bank account.
+    Account { country: Option<String>, }
     /// Money on its way back.
     Refund {
         id: String, status: Option<String>, amount: i64, currency: Option<String>, created: i64,
@@ -117,13 +129,18 @@ answers! {
         id: String, status: Option<String>, currency: Option<String>, payment_intent: Option<Ref<PaymentIntent>>,
         balance_transactions: Vec<Moved>,
     }
-    /// A movement of our balance.
-    Moved { id: String, amount: i64, created: i64, }
+    /// A movement of our balance, and what Stripe kept of it.
+    Moved {
+        id: String, amount: i64, fee: i64, net: i64, currency: Option<String>, created: i64,
+        #[serde(rename = "type")] kind: String, source: Option<Ref<Source>>,
+    }
+    /// What moved the balance: a charge, a refund, a dispute.
+    Source { id: String, object: String, payment_intent: Option<Ref<PaymentIntent>>, }
     /// One bill of a recurring gift.
     Invoice {
         id: String, status: Option<String>, paid: Option<bool>, amount_paid: i64, amount_due: i64,
         currency: Option<String>, billing_reason: Option<String>, created: i64,
-        attempt_count: i64, next_payment_attempt: Option<i64>, customer: Option<Ref<Named>>, customer_email: Option<String>,
+        attempt_count: i64, next_payment_attempt: Option<i64>, hosted_invoice_url: Option<String>, customer: Option<Ref<Named>>, customer_email: Option<String>,
         parent: Option<InvoiceParent>, payments: Option<List<InvoicePayment>>, status_transitions: Option<Transitions>,
         subscription: Option<Ref<Subscription>>, payment_intent: Option<Ref<PaymentIntent>>,
         subscription_details: Option<SubscriptionDetails>,
@@ -140,17 +157,23 @@ answers! {
     Transitions { paid_at: Option<i64>, }
     /// A recurring gift at Stripe.
     Subscription {
-        id: String, status: Option<String>, customer: Option<Ref<Named>>, metadata: Metadata, currency: Option<String>,
+        id: String, status: Option<String>, customer: Option<Ref<Customer>>, metadata: Metadata, currency: Option<String>,
         created: i64, start_date: Option<i64>, items: List<Item>, current_period_end: Option<i64>,
         cancel_at: Option<i64>, cancel_at_period_end: bool, ended_at: Option<i64>,
-        pause_collection: Option<serde::de::IgnoredAny>, cancellation_details: Option<CancellationDetails>,
+        pause_collection: Option<Pause>, cancellation_details: Option<CancellationDetails>,
+        default_payment_method: Option<Ref<Method>>,
     }
+    /// Nothing is taken, until then.
+    Pause { resumes_at: Option<i64>, }
     /// Why a recurring gift ended.
     CancellationDetails { reason: Option<String>, }
     /// What is given each time.
     Item { id: String, quantity: Option<i64>, current_period_end: Option<i64>, price: Option<Price>, }
     /// How much, how often.
-    Price { id: String, unit_amount: Option<i64>, currency: Option<String>, recurring: Option<Recurring>, }
+    Price {
+        id: String, unit_amount: Option<i64>, currency: Option<String>, recurring: Option<Recurring>,
+        product: Option<Ref<Named>>,
+    }
     /// How often.
     Recurring { interval: Option<String>, interval_count: Option<i64>, }
     /// Somebody's address, read when a mail is to be written and at no other time.
@@ -165,7 +188,7 @@ answers! {
     EventObject { id: Option<String>, }
 }
 
-has_id! { Session Named PaymentIntent Charge Refund Invoice Subscription Customer Event }
+has_id! { Session Named PaymentIntent Charge Refund Invoice Subscription Customer Event Method Moved Source Dispute }
 
 fn attempt(metadata: &Metadata) -> Option<i64> {
     metadata.get(ATTEMPT)?.parse().ok()
@@ -175,6 +198,11 @@ impl Session {
     /// The id of our attempt, where the page is ours.
     pub fn attempt(&self) -> Option<i64> {
         attempt(&self.metadata)
+    }
+
+    /// Where whoever was too late can begin again.
+    pub fn recovery(&self) -> Option<&str> {
+        self.after_expiration.as_ref()?.recovery.as_ref()?.url.as_deref()
     }
 
     /// The giver's address as Stripe has it.
@@ -229,6 +257,14 @@ impl Invoice {
         means.or(self.payment_intent.as_ref()).map(Ref::id)
     }
 
+    /// The payment intent that is to pay it.
+    pub fn open_intent(&self) -> Option<&str> {
+        let payments = self.payments.iter().flat_map(|list| &list.data);
+        let open = payments.filter(|payment| payment.status.as_deref() == Some("open"));
+        let means = open.filter_map(|payment| payment.payment.as_ref()?.payment_intent.as_ref()).next();
+        means.or(self.payment_intent.as_ref()).map(Ref::id)
+    }
+
     /// Whether it is the gift's first.
     pub fn is_first(&self) -> bool {
         self.billing_reason.as_deref() == Some("subscription_create")
@@ -237,6 +273,28 @@ impl Invoice {
     /// When it was paid.
     pub fn paid_at(&self) -> i64 {
         self.status_transitions.as_ref().and_then(|times| times.paid_at).unwrap_or(self.created)
+    }
+}
+
+impl Charge {
+    /// The country of the card or account that paid.
+    pub fn country(&self) -> Option<&str> {
+        let method = self.payment_method_details.as_ref()?;
+        let of_card = method.card.as_ref().and_then(|card| card.country.as_deref());
+        of_card.or(method.sepa_debit.as_ref().and_then(|account| account.country.as_deref()))
+    }
+
+    /// The last month in which the card that paid works: `2027-03`.
+    pub fn card_until(&self) -> Option<String> {
+        self.payment_method_details.as_ref()?.card_until()
+    }
+}
+
+impl Method {
+    /// The last month in which the card works: `2027-03`. Accounts have none.
+    pub fn card_until(&self) -> Option<String> {
+        let card = self.card.as_ref()?;
+        Some(format!("{:04}-{:02}", card.exp_year?, card.exp_month?))
     }
 }
 
@@ -260,6 +318,21 @@ impl Subscription {
     pub fn amount(&self) -> Option<i64> {
         let item = self.items.data.first()?;
         item.price.as_ref()?.unit_amount?.checked_mul(item.quantity.unwrap_or(1))
+    }
+
+    /// What the price belongs to, which a new price must name.
+    pub fn product(&self) -> Option<&str> {
+        self.items.data.first()?.price.as_ref()?.product.as_ref().map(Ref::id)
+    }
+
+    /// The giver's address, where the customer came along.
+    pub fn email(&self) -> Option<&str> {
+        self.customer.as_ref()?.object()?.email.as_deref()
+    }
+
+    /// The last month in which its own card works, where that came along.
+    pub fn card_until(&self) -> Option<String> {
+        self.default_payment_method.as_ref()?.object()?.card_until()
     }
 
     /// Stripe's word for the rhythm: `month` or `year`.

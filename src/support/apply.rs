@@ -1,34 +1,32 @@
-//! What an event changes: the object is read from Stripe, and what it says is written in one transaction.
+//! What an event changes: the object is read from Stripe, and what it says becomes a `Change`.
 //!
-//! Reading and writing are two halves. The first asks Stripe and makes a `Change`, holding nothing open; the second
-//! writes it, with the mails that it causes. Whatever is written can be written again: lines are unique by Stripe's id,
-//! attempts only move forward, a gift takes the answer of the latest read, and each mail has a mark of its own.
-
-use data_encoding::BASE64;
+//! Reading and writing are two halves. This one asks Stripe and holds nothing open; [`write`](super::write) puts the change
+//! down in one transaction, with the mails that it causes.
 
 use crate::address::Address;
 use crate::app::App;
 use crate::clock::Moment;
-use crate::db::{self, Tx};
+use crate::db;
 use crate::keys::Drawer;
-use crate::mail::Message;
-use crate::mail::outbox::{self, Note};
+use crate::mail::outbox;
 use crate::money::{Currency, Money};
-use crate::support::answers::{Ref, Refund, Session, Subscription};
-use crate::support::mail::{House, Missed, Paid};
-use crate::support::store::{self, Due, Outcome, figures, reminders};
+use crate::support::alarms::Alarm;
+use crate::support::answers::{Charge, Invoice, Moved, PaymentIntent, Ref, Refund, Session, Subscription};
+use crate::support::mail::Missed;
+use crate::support::store::{self, Due, Outcome, figures};
 use crate::support::stripe::{Stripe, StripeError};
-use crate::support::task::{KEEP, end};
-use crate::support::{
-    AttemptState, Choice, Frequency, Gift, GiftState, Line, LineKind, MANAGE, THANKS_LINK_LIFE, calls, mail,
-};
+use crate::support::task::end;
+use crate::support::write::{manage_link, write};
+use crate::support::{AttemptState, Choice, Frequency, Gift, GiftState, Line, LineKind, calls};
 use crate::words::Language;
 
-/// Why a refund waits. The payment's arrival looks for this.
-pub const NO_PAYMENT_YET: &str = "its payment is not here yet";
+/// Why a refund or a dispute waits. The arrival of that payment looks for this, and hurries no other: each try counts.
+pub(super) fn no_payment_yet(intent: &str) -> String {
+    format!("its payment {intent} is not here yet")
+}
 
 /// The kinds of events that are applied, and so the ones a webhook should be set to send.
-pub const KINDS: [&str; 22] = [
+pub const KINDS: [&str; 24] = [
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
     "checkout.session.async_payment_failed",
@@ -37,6 +35,7 @@ pub const KINDS: [&str; 22] = [
     "invoice.payment_succeeded",
     "invoice.payment_failed",
     "invoice.payment_action_required",
+    "invoice.upcoming",
     "customer.subscription.created",
     "customer.subscription.updated",
     "customer.subscription.deleted",
@@ -51,6 +50,7 @@ pub const KINDS: [&str; 22] = [
     "charge.dispute.closed",
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
+    "payment_intent.payment_failed",
 ];
 
 /// Why an event was not applied.
@@ -69,8 +69,8 @@ pub enum Trouble {
     #[error("the object lacks {0}")]
     Lacks(&'static str),
     /// A refund came before its payment.
-    #[error("{NO_PAYMENT_YET}")]
-    NoPaymentYet,
+    #[error("{}", no_payment_yet(.0))]
+    NoPaymentYet(String),
 }
 
 impl Trouble {
@@ -84,18 +84,23 @@ impl Trouble {
     }
 }
 
+/// A refused payment at Checkout. Nothing is written about it: that it came is what counts, see
+/// [`is_under_attack`](super::store::is_under_attack).
+const REFUSED: &str = "payment_intent.payment_failed";
+
 /// Reads what an event is about and applies it, with the event's end in the same transaction.
 pub(super) async fn apply(app: &App, stripe: &Stripe, event: &Due) -> Result<(), Trouble> {
-    let Some(object) = event.object_id.as_deref().filter(|_| KINDS.contains(&event.kind.as_str())) else {
+    let is_used = KINDS.contains(&event.kind.as_str()) && event.kind != REFUSED;
+    let Some(object) = event.object_id.as_deref().filter(|_| is_used) else {
         return Ok(end(app, event, Outcome::Ignored, None).await?);
     };
     let kind = event.kind.as_str();
     let change = if kind.starts_with("checkout.session.") {
         of_session(app, stripe, object).await?
+    } else if kind.starts_with("customer.subscription.") || kind == "invoice.upcoming" {
+        of_gift(app, stripe, object).await?
     } else if kind.starts_with("invoice.") {
         of_invoice(app, stripe, object).await?
-    } else if kind.starts_with("customer.subscription.") {
-        of_gift(app, stripe, object).await?
     } else if kind == "charge.refunded" {
         of_charge(app, stripe, object).await?
     } else if kind.starts_with("charge.dispute.") {
@@ -107,10 +112,10 @@ pub(super) async fn apply(app: &App, stripe: &Stripe, event: &Due) -> Result<(),
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
     let outcome = if change.is_ours() { Outcome::Done } else { Outcome::Ignored };
-    let mails = write(app, &mut tx, change, now).await?;
-    store::finish(&mut tx, event, outcome, None, now).await?;
+    let written = write(app, &mut tx, change, now).await?;
+    store::finish(&mut tx, event, outcome, None, written.gift_id, now).await?;
     tx.commit().await?;
-    if mails {
+    if written.mails {
         app.wake(outbox::TASK);
     }
     Ok(())
@@ -118,26 +123,40 @@ pub(super) async fn apply(app: &App, stripe: &Stripe, event: &Due) -> Result<(),
 
 /// What an object says is to be changed here.
 #[derive(Default)]
-struct Change {
-    /// An attempt, its page at Checkout and its new state; with the mail that says that a delayed payment failed.
-    attempt: Option<(i64, String, AttemptState)>,
-    missed: Option<(Letter, Money)>,
-    /// A recurring gift, with the number of its read and the language of its mails.
-    gift: Option<(Gift, i64, Language)>,
+pub(super) struct Change {
+    /// An attempt, its page at Checkout and its new state.
+    pub attempt: Option<(i64, String, AttemptState)>,
+    /// A delayed payment that failed: whom to tell, and about how much.
+    pub missed: Option<(Letter, Money)>,
+    /// A recurring gift.
+    pub gift: Option<Reading>,
     /// Who gives, and how to write to them.
-    giver: Option<Letter>,
+    pub giver: Option<Letter>,
     /// Payments and what came of them.
-    lines: Vec<Line>,
-    /// A renewal that failed: what to write, and the bill's id.
-    failed: Option<(Missed, String)>,
-    /// The gift has ended after it had begun: its giver is told, once.
-    ended: bool,
+    pub lines: Vec<Line>,
+    /// A renewal that failed: what to write, and the mark of this mail.
+    pub failed: Option<(Missed, String)>,
+    /// What staff must look at, and Stripe's id of what it is about.
+    pub alarms: Vec<(Alarm, String)>,
+}
+
+/// A recurring gift as one read of it said.
+pub(super) struct Reading {
+    /// What it said.
+    pub gift: Gift,
+    /// The read's number: only the latest is applied.
+    pub number: i64,
+    /// The language of mails about it.
+    pub language: Language,
 }
 
 /// Whom to write to. The address comes from Stripe with the object, goes into the outbox sealed, and nowhere else.
-struct Letter {
-    to: Address,
-    language: Language,
+#[derive(Clone)]
+pub(super) struct Letter {
+    /// The address.
+    pub to: Address,
+    /// The language.
+    pub language: Language,
 }
 
 impl Change {
@@ -150,24 +169,24 @@ async fn of_session(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trou
     let session = calls::session(stripe, id).await?;
     let Some(attempt) = session.attempt() else { return Ok(Change::default()) };
     let language = language_of(app, attempt).await?;
-    let giver = letter(session.email(), language);
     let mut change = match session.subscription.as_ref().map(Ref::id) {
         Some(subscription) => of_gift(app, stripe, subscription).await?,
         None => Change::default(),
     };
+    change.giver = letter(session.email(), language).or(change.giver);
     let state = state_of(&session);
-    change.ended = false;
     change.attempt = Some((attempt, session.id.clone(), state));
     if session.mode.as_deref() == Some("payment") {
         if state == AttemptState::Paid {
-            change.lines.push(once(app, &session, attempt, giver.as_ref())?);
+            let intent = session.payment_intent.as_ref().ok_or(Trouble::Lacks("a payment intent"))?;
+            change.lines.push(once(app, &session, intent, attempt, change.giver.as_ref())?);
+            what_came_with(app, intent.object(), intent.id(), &mut change);
         }
         if state == AttemptState::Failed {
-            change.missed =
-                letter(session.email(), language).zip(money(session.amount_total, session.currency.as_deref()));
+            let amount = money(session.amount_total, session.currency.as_deref());
+            change.missed = letter(session.email(), language).zip(amount);
         }
     }
-    change.giver = giver;
     Ok(change)
 }
 
@@ -189,8 +208,13 @@ pub fn state_of(session: &Session) -> AttemptState {
 }
 
 /// The line of a one-time gift.
-fn once(app: &App, session: &Session, attempt: i64, giver: Option<&Letter>) -> Result<Line, Trouble> {
-    let intent = session.payment_intent.as_ref().ok_or(Trouble::Lacks("a payment intent"))?;
+fn once(
+    app: &App,
+    session: &Session,
+    intent: &Ref<PaymentIntent>,
+    attempt: i64,
+    giver: Option<&Letter>,
+) -> Result<Line, Trouble> {
     let moved = intent.object().map_or(session.created, |intent| intent.moved_at());
     Ok(Line {
         object_id: intent.id().to_owned(),
@@ -205,16 +229,35 @@ fn once(app: &App, session: &Session, attempt: i64, giver: Option<&Letter>) -> R
     })
 }
 
+/// Adds what a payment's charge tells beside the payment: Stripe's fee, and a country that staff must know of. `about` is
+/// what the alarm is about.
+fn what_came_with(app: &App, intent: Option<&PaymentIntent>, about: &str, change: &mut Change) {
+    let Some(intent) = intent else { return };
+    let Some(charge) = intent.latest_charge.as_ref().and_then(Ref::object) else { return };
+    let moved = charge.balance_transaction.as_ref().and_then(Ref::object);
+    change.lines.extend(moved.and_then(|moved| fee(&moved.id, moved, &intent.id)));
+    if is_unsafe(app, charge) {
+        change.alarms.push((Alarm::Country, about.to_owned()));
+    }
+}
+
+fn is_unsafe(app: &App, charge: &Charge) -> bool {
+    let Some(country) = charge.country() else { return false };
+    app.newsroom().unsafe_countries.iter().any(|code| code.eq_ignore_ascii_case(country))
+}
+
+/// What Stripe kept of a movement, in the currency in which it settles.
+pub(super) fn fee(object_id: &str, moved: &Moved, intent: &str) -> Option<Line> {
+    let kept = money(Some(-moved.fee), moved.currency.as_deref()).filter(|kept| kept.minor != 0)?;
+    Some(Line::of_payment(object_id.to_owned(), LineKind::Fee, intent, kept, moment(moved.created)))
+}
+
 async fn of_invoice(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trouble> {
     let invoice = calls::invoice(stripe, id).await?;
     let Some(subscription) = invoice.subscription() else { return Ok(Change::default()) };
     let mut change = of_gift(app, stripe, subscription).await?;
-    change.ended = false;
-    let Some((gift, _, language)) = &change.gift else { return Ok(change) };
-    let giver = match invoice.customer_email.as_deref().and_then(|email| letter(Some(email), *language)) {
-        Some(giver) => Some(giver),
-        None => of_customer(stripe, gift.customer_id.as_deref(), *language).await?,
-    };
+    let Some(Reading { gift, language, .. }) = &change.gift else { return Ok(change) };
+    change.giver = letter(invoice.customer_email.as_deref(), *language).or(change.giver);
     if invoice.is_paid() && invoice.amount_paid > 0 {
         change.lines.push(Line {
             object_id: invoice.id.clone(),
@@ -225,63 +268,86 @@ async fn of_invoice(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trou
             first: invoice.is_first(),
             money: money(Some(invoice.amount_paid), invoice.currency.as_deref()).ok_or(Trouble::Lacks("a currency"))?,
             at: moment(invoice.paid_at()),
-            donor: giver.as_ref().map(|giver| app.keys.index(Drawer::Donors, &giver.to)),
+            donor: change.giver.as_ref().map(|giver| app.keys.index(Drawer::Donors, &giver.to)),
         });
-    } else if invoice.status.as_deref() == Some("open") && invoice.attempt_count > 0 && !invoice.is_first() {
-        // Whose first payment fails is at Checkout and sees it; a renewal fails behind the giver's back.
-        let owed = money(Some(invoice.amount_due), invoice.currency.as_deref()).unwrap_or(gift.money);
-        change.failed = giver.as_ref().map(|giver| {
-            let missed = Missed {
-                choice: Choice { frequency: gift.frequency, money: owed },
-                at: moment(invoice.created),
-                again_at: invoice.next_payment_attempt.map(moment),
-                link: manage_link(app, &giver.to),
-            };
-            (missed, invoice.id.clone())
-        });
+        if let Some(intent) = invoice.payment_intent() {
+            let intent = calls::payment_intent(stripe, intent).await?;
+            let card = intent.latest_charge.as_ref().and_then(Ref::object).and_then(Charge::card_until);
+            what_came_with(app, Some(&intent), subscription, &mut change);
+            // Where the gift has a card of its own, that has been read with it.
+            if let Some(Reading { gift, .. }) = &mut change.gift {
+                gift.card_until = gift.card_until.take().or(card);
+            }
+        }
+    } else if invoice.status.as_deref() == Some("open")
+        && invoice.attempt_count > 0
+        && !invoice.is_first()
+        && gift.state != GiftState::Ended
+    {
+        // Whose first payment fails is at Checkout and sees it; a renewal fails behind the giver's back. That a gift has
+        // ended by it is a mail of its own.
+        change.failed = failed(app, stripe, &invoice, gift, change.giver.as_ref()).await?;
     }
-    change.giver = giver;
     Ok(change)
+}
+
+/// What is said about a renewal that failed: once at the first try, once after the last.
+async fn failed(
+    app: &App,
+    stripe: &Stripe,
+    invoice: &Invoice,
+    gift: &Gift,
+    giver: Option<&Letter>,
+) -> Result<Option<(Missed, String)>, Trouble> {
+    let Some(giver) = giver else { return Ok(None) };
+    let asks = match invoice.open_intent() {
+        Some(intent) => calls::payment_intent(stripe, intent).await?.status.as_deref() == Some("requires_action"),
+        None => false,
+    };
+    let is_last = invoice.next_payment_attempt.is_none() && invoice.attempt_count > 1;
+    let missed = Missed {
+        choice: Choice {
+            frequency: gift.frequency,
+            money: money(Some(invoice.amount_due), invoice.currency.as_deref()).unwrap_or(gift.money),
+        },
+        at: moment(invoice.created),
+        again_at: invoice.next_payment_attempt.map(moment),
+        is_last,
+        link: manage_link(app, &giver.to),
+        bank_link: invoice.hosted_invoice_url.clone().filter(|_| asks),
+    };
+    let mark = if is_last { format!("{} last", invoice.id) } else { invoice.id.clone() };
+    Ok(Some((missed, mark)))
 }
 
 /// Reads a recurring gift. One that is not ours is no change.
-async fn of_gift(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trouble> {
-    let read = store::begin_read(&app.db, id).await?;
+pub(super) async fn of_gift(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trouble> {
+    let number = store::begin_read(&app.db, id).await?;
     let subscription = calls::subscription(stripe, id).await?;
-    let Some(attempt) = subscription.attempt() else { return Ok(Change::default()) };
-    let language = language_of(app, attempt).await?;
-    ended(
-        stripe,
-        &subscription,
-        Change { gift: Some((gift(&subscription, attempt)?, read, language)), ..Change::default() },
-    )
-    .await
+    read(app, &subscription, number).await
 }
 
-/// Adds whom to write to where a gift has ended. One whose first payment never came had not begun.
-async fn ended(stripe: &Stripe, subscription: &Subscription, mut change: Change) -> Result<Change, Trouble> {
-    if let Some((gift, _, language)) =
-        change.gift.as_ref().filter(|_| subscription.status.as_deref() == Some("canceled"))
-    {
-        change.giver = of_customer(stripe, gift.customer_id.as_deref(), *language).await?;
-        change.ended = true;
-    }
-    Ok(change)
+/// What Stripe's answer about a gift changes; `number` was taken before it was asked for.
+async fn read(app: &App, subscription: &Subscription, number: i64) -> Result<Change, Trouble> {
+    let Some(attempt) = subscription.attempt() else { return Ok(Change::default()) };
+    let language = language_of(app, attempt).await?;
+    Ok(Change {
+        giver: letter(subscription.email(), language),
+        gift: Some(Reading { gift: gift(subscription, attempt)?, number, language }),
+        ..Change::default()
+    })
 }
 
 /// Takes over Stripe's answer to something that was done to a gift here, as if an event had told it.
 ///
 /// # Errors
-/// When Stripe or the database fails.
-pub async fn keep_answer(app: &App, subscription: &Subscription, read: i64) -> Result<(), Trouble> {
-    let (Some(stripe), Some(attempt)) = (&app.stripe, subscription.attempt()) else { return Ok(()) };
-    let language = language_of(app, attempt).await?;
-    let change = Change { gift: Some((gift(subscription, attempt)?, read, language)), ..Change::default() };
-    let change = ended(stripe, subscription, change).await?;
+/// When the database fails, or the answer lacks what a gift must have.
+pub async fn keep_answer(app: &App, subscription: &Subscription, number: i64) -> Result<(), Trouble> {
+    let change = read(app, subscription, number).await?;
     let mut tx = app.db.begin().await?;
-    let mails = write(app, &mut tx, change, app.clock.now()).await?;
+    let written = write(app, &mut tx, change, app.clock.now()).await?;
     tx.commit().await?;
-    if mails {
+    if written.mails {
         app.wake(outbox::TASK);
     }
     Ok(())
@@ -292,6 +358,7 @@ pub fn gift(subscription: &Subscription, attempt_id: i64) -> Result<Gift, Troubl
     let currency = subscription.currency.as_deref().ok_or(Trouble::Lacks("a currency"))?;
     let status = subscription.status.as_deref().unwrap_or_default();
     let state = GiftState::of(status, subscription.pause_collection.is_some());
+    let resumes = subscription.pause_collection.as_ref().and_then(|pause| pause.resumes_at);
     Ok(Gift {
         subscription_id: subscription.id.clone(),
         customer_id: subscription.customer.as_ref().map(|customer| customer.id().to_owned()),
@@ -299,8 +366,11 @@ pub fn gift(subscription: &Subscription, attempt_id: i64) -> Result<Gift, Troubl
         frequency: if subscription.interval() == Some("year") { Frequency::Annual } else { Frequency::Monthly },
         money: money(subscription.amount(), Some(currency)).ok_or(Trouble::Lacks("an amount"))?,
         state,
+        began: !matches!(status, "incomplete" | "incomplete_expired"),
         started_at: moment(subscription.start_date.unwrap_or(subscription.created)),
         renews_at: subscription.renews_at().map(moment),
+        paused_until: resumes.filter(|_| state == GiftState::Paused).map(moment),
+        card_until: subscription.card_until(),
         ends_at: subscription.ends_at().map(moment),
         ended_at: subscription.ended_at.map(moment),
         ended_why: subscription.cancellation_details.as_ref().and_then(|details| details.reason.clone()),
@@ -324,7 +394,10 @@ async fn of_refunds(app: &App, refunds: &[Refund]) -> Result<Change, Trouble> {
     for refund in refunds {
         let Some(intent) = refund.payment_intent() else { continue };
         if !figures::has_payment(&app.db, intent).await? {
-            return Err(Trouble::NoPaymentYet);
+            return Err(Trouble::NoPaymentYet(intent.to_owned()));
+        }
+        if refund.status.as_deref() == Some("failed") {
+            change.alarms.push((Alarm::RefundFailed, refund.id.clone()));
         }
         change.lines.extend(lines_of(refund)?);
     }
@@ -335,159 +408,63 @@ async fn of_refunds(app: &App, refunds: &[Refund]) -> Result<Change, Trouble> {
 pub fn lines_of(refund: &Refund) -> Result<Vec<Line>, Trouble> {
     let status = refund.status.as_deref().unwrap_or_default();
     let moved = status == "succeeded" || refund.balance_transaction.is_some();
-    if !moved {
-        return Ok(Vec::new());
-    }
+    let Some(intent) = refund.payment_intent().filter(|_| moved) else { return Ok(Vec::new()) };
     let given_back = money(Some(-refund.amount), refund.currency.as_deref()).ok_or(Trouble::Lacks("a currency"))?;
-    let line = Line {
-        object_id: refund.id.clone(),
-        kind: LineKind::Refund,
-        payment_intent: refund.payment_intent().map(str::to_owned),
-        attempt_id: None,
-        frequency: None,
-        first: false,
-        money: given_back,
-        at: moment(refund.created),
-        donor: None,
-    };
-    let returned = matches!(status, "failed" | "canceled").then(|| Line {
-        object_id: format!("{}:returned", refund.id),
-        kind: LineKind::Reversal,
-        money: Money::new(refund.amount, given_back.currency),
-        ..line.clone()
-    });
-    Ok([Some(line), returned].into_iter().flatten().collect())
+    let at = moment(refund.created);
+    let mut lines = vec![Line::of_payment(refund.id.clone(), LineKind::Refund, intent, given_back, at)];
+    if matches!(status, "failed" | "canceled") {
+        let returned = Money::new(refund.amount, given_back.currency);
+        lines.push(Line::of_payment(format!("{}:returned", refund.id), LineKind::Reversal, intent, returned, at));
+    }
+    Ok(lines)
 }
 
 async fn of_dispute(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trouble> {
     let dispute = calls::dispute(stripe, id).await?;
     let Some(intent) = dispute.payment_intent.as_ref().map(Ref::id) else { return Ok(Change::default()) };
     if !figures::has_payment(&app.db, intent).await? {
-        return Err(Trouble::NoPaymentYet);
+        return Err(Trouble::NoPaymentYet(intent.to_owned()));
     }
-    let mut change = Change::default();
-    // Each balance transaction is a movement: the amount taken, and the amount given back where the dispute is won.
+    let is_lost = dispute.status.as_deref() == Some("lost");
+    let mut change = if is_lost { end_disputed(app, stripe, intent).await? } else { Change::default() };
+    change.alarms.push((Alarm::Dispute, dispute.id.clone()));
     for moved in &dispute.balance_transactions {
-        let kind = if moved.amount < 0 { LineKind::Dispute } else { LineKind::Reversal };
-        change.lines.push(Line {
-            object_id: moved.id.clone(),
-            kind,
-            payment_intent: Some(intent.to_owned()),
-            attempt_id: None,
-            frequency: None,
-            first: false,
-            money: money(Some(moved.amount), dispute.currency.as_deref()).ok_or(Trouble::Lacks("a currency"))?,
-            at: moment(moved.created),
-            donor: None,
-        });
+        let amount = money(Some(moved.amount), dispute.currency.as_deref()).ok_or(Trouble::Lacks("a currency"))?;
+        change.lines.extend(lines_of_dispute(moved, intent, amount));
     }
     Ok(change)
 }
 
-/// Writes a change down; whether a mail came of it.
-async fn write(app: &App, tx: &mut Tx, change: Change, now: Moment) -> Result<bool, Trouble> {
-    let mut mails = false;
-    if let Some((attempt, session, state)) = &change.attempt {
-        let moved = store::move_attempt(tx, *attempt, Some(session), *state, now).await?;
-        if let Some((letter, money)) = change.missed.filter(|_| moved) {
-            let missed = Missed {
-                choice: Choice { frequency: Frequency::Once, money },
-                at: now,
-                again_at: None,
-                link: app.config.link("/support"),
-            };
-            let message = house(app, letter.language).missed(letter.to, &missed);
-            mails |= put(app, tx, "payment-failed", &format!("attempt {attempt}"), message, now).await?;
-        }
-    }
-    let donor = change.giver.as_ref().map(|giver| app.keys.index(Drawer::Donors, &giver.to));
-    let mut gift_id = None;
-    let mut next_at = None;
-    if let Some((gift, read, language)) = &change.gift {
-        if store::latest(tx, &gift.subscription_id, *read).await? {
-            store::keep_gift(tx, db::new_id(), gift, *language).await?;
-        }
-        if let Some(donor) = &donor {
-            store::tie(tx, &gift.subscription_id, donor).await?;
-        }
-        gift_id = store::gift_in(tx, &gift.subscription_id).await?.map(|row| row.id);
-        if let Some(giver) = change.giver.as_ref().filter(|_| change.ended) {
-            let by_bank = gift.ended_why.as_deref().is_some_and(|why| why != "cancellation_requested");
-            let message = house(app, giver.language).ended(giver.to.clone(), gift.money, by_bank);
-            mails |= put(app, tx, "gift-ended", &gift.subscription_id, message, now).await?;
-        }
-        next_at = gift.renews_at.filter(|_| gift.state != GiftState::Ended && gift.ends_at.is_none());
-    }
-    for line in &change.lines {
-        if !store::add_line(tx, line, gift_id).await? || line.kind != LineKind::Payment {
-            continue;
-        }
-        store::hurry(tx, NO_PAYMENT_YET, now).await?;
-        if let Some(donor) = &donor {
-            reminders::drop_for(tx, donor).await?;
-        }
-        if let Some((giver, frequency)) = change.giver.as_ref().zip(line.frequency) {
-            let paid = Paid {
-                choice: Choice { frequency, money: line.money },
-                first: line.first,
-                at: line.at,
-                next_at,
-                number: line.object_id.clone(),
-                manage: manage_link(app, &giver.to),
-            };
-            let message = house(app, giver.language).thanks(giver.to.clone(), &paid);
-            mails |= put(app, tx, "thanks", &line.object_id, message, now).await?;
-        }
-    }
-    if let Some(((missed, invoice), giver)) = change.failed.zip(change.giver) {
-        let message = house(app, giver.language).missed(giver.to, &missed);
-        mails |= put(app, tx, "payment-failed", &invoice, message, now).await?;
-    }
-    Ok(mails)
+/// Each movement of a dispute is a line: the amount taken, and the amount given back where it is won; what Stripe keeps
+/// for it is another.
+pub(super) fn lines_of_dispute(moved: &Moved, intent: &str, amount: Money) -> impl Iterator<Item = Line> {
+    let kind = if moved.amount < 0 { LineKind::Dispute } else { LineKind::Reversal };
+    let line = Line::of_payment(moved.id.clone(), kind, intent, amount, moment(moved.created));
+    [Some(line), fee(&format!("{}:fee", moved.id), moved, intent)].into_iter().flatten()
 }
 
-/// Puts a mail about one object in the outbox, once.
-async fn put(
-    app: &App,
-    tx: &mut Tx,
-    kind: &'static str,
-    object: &str,
-    message: Message,
-    now: Moment,
-) -> db::Result<bool> {
-    let mark = app.keys.mark(kind, object.as_bytes());
-    outbox::put(tx, &app.keys, now, Note { kind, once: Some((mark, now + KEEP)), message }).await
-}
-
-pub(super) fn house(app: &App, language: Language) -> House {
-    mail::house(app.newsroom(), &app.config.base_url, language)
-}
-
-/// The address of a giver's own page, for mails that thank them.
-fn manage_link(app: &App, to: &Address) -> String {
-    let donor = app.keys.index(Drawer::Donors, to);
-    let token = app.keys.link(MANAGE, Some(app.clock.now() + THANKS_LINK_LIFE), &BASE64.encode(&donor));
-    app.config.link(&format!("/support/manage/{token}"))
+/// Whoever had a payment of theirs taken back by their bank, for good, does not give any more: the next payment would be
+/// disputed as well. Stripe leaves the subscription running.
+async fn end_disputed(app: &App, stripe: &Stripe, intent: &str) -> Result<Change, Trouble> {
+    let gift = store::gifts::of_payment(&app.db, intent).await?;
+    let Some(gift) = gift.filter(|gift| gift.state != GiftState::Ended) else { return Ok(Change::default()) };
+    let number = store::begin_read(&app.db, &gift.subscription_id).await?;
+    let subscription = calls::end(stripe, &gift.subscription_id).await?;
+    read(app, &subscription, number).await
 }
 
 fn letter(email: Option<&str>, language: Language) -> Option<Letter> {
     Some(Letter { to: Address::parse(email?).ok()?, language })
 }
 
-async fn of_customer(stripe: &Stripe, id: Option<&str>, language: Language) -> Result<Option<Letter>, Trouble> {
-    let Some(id) = id else { return Ok(None) };
-    let customer = calls::customer(stripe, id).await?;
-    Ok(letter(customer.email.as_deref(), language))
-}
-
 async fn language_of(app: &App, attempt: i64) -> db::Result<Language> {
     Ok(store::attempt(&app.db, attempt).await?.map_or(Language::En, |attempt| attempt.language))
 }
 
-fn money(minor: Option<i64>, currency: Option<&str>) -> Option<Money> {
+pub(super) fn money(minor: Option<i64>, currency: Option<&str>) -> Option<Money> {
     Some(Money::new(minor?, Currency::from_code(currency?).ok()?))
 }
 
-fn moment(seconds: i64) -> Moment {
+pub(super) fn moment(seconds: i64) -> Moment {
     Moment::from_millis(seconds.saturating_mul(1_000))
 }

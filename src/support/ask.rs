@@ -3,9 +3,9 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::money::{Currency, Money};
-use crate::newsroom::{Newsroom, SupportCurrency};
+use crate::newsroom::{Fee, Newsroom, SupportCurrency};
 use crate::support::{self, AmountError, Choice, Frequency};
-use crate::words::Words;
+use crate::words::{Language, Words};
 
 /// What a form, a program or a link sends. The page sends an amount and an own amount for each frequency; programs and
 /// links send a plain `amount`.
@@ -27,6 +27,12 @@ pub struct Asked {
     /// The page's token: the same press twice is one attempt.
     #[serde(deserialize_with = "text")]
     pub form: Option<String>,
+    /// Whether Stripe's fee is given as well: anything but nothing.
+    #[serde(deserialize_with = "text")]
+    pub cover_fee: Option<String>,
+    /// The solved task, where one was set: see [`challenge`](super::challenge).
+    #[serde(deserialize_with = "text")]
+    pub altcha: Option<String>,
     #[serde(deserialize_with = "text")]
     amount_once: Option<String>,
     #[serde(deserialize_with = "text")]
@@ -97,27 +103,51 @@ impl Asked {
     ///
     /// # Errors
     /// Everything that is wrong, at once.
-    pub fn choice(&self, newsroom: &Newsroom) -> Result<Choice, Faults> {
+    pub fn choice(&self, newsroom: &Newsroom, language: Language) -> Result<Choice, Faults> {
         let settings = &newsroom.support;
         let mut faults = Faults::default();
         let asks = !newsroom.unsafe_countries.is_empty() && self.is_from_page();
         faults.at_risk = asks && self.at_risk.as_deref() != Some("no");
         let frequency = Frequency::parse(self.frequency.as_deref().unwrap_or_default());
         faults.frequency = frequency.is_none();
-        let currency = support::currency(settings, self.currency.as_deref());
+        let currency = support::currency(settings, self.currency.as_deref(), language);
         faults.currency = currency.is_none();
         if let Some((frequency, currency)) = frequency.zip(currency) {
-            let money = match (&self.amount, self.chosen(frequency)) {
-                (Some(amount), _) => support::amount(amount, frequency, currency),
-                (None, (radio, own)) => support::chosen(radio, own, frequency, currency),
-            };
-            match money {
+            match self.money(frequency, currency) {
                 Ok(money) if faults.none() => return Ok(Choice { frequency, money }),
                 Ok(_) => {}
                 Err(error) => faults.amount = Some((frequency, error)),
             }
         }
         Err(faults)
+    }
+
+    /// How a running gift is to go on.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn new_choice(&self, currency: &SupportCurrency) -> Result<Choice, Faults> {
+        let frequency = Frequency::parse(self.frequency.as_deref().unwrap_or_default());
+        let Some(frequency) = frequency.filter(|frequency| *frequency != Frequency::Once) else {
+            return Err(Faults { frequency: true, ..Faults::default() });
+        };
+        match self.money(frequency, currency) {
+            Ok(money) => Ok(Choice { frequency, money }),
+            Err(error) => Err(Faults { amount: Some((frequency, error)), ..Faults::default() }),
+        }
+    }
+
+    fn money(&self, frequency: Frequency, currency: &SupportCurrency) -> Result<Money, AmountError> {
+        match (&self.amount, self.chosen(frequency)) {
+            (Some(amount), _) => support::amount(amount, frequency, currency),
+            (None, (radio, own)) => support::chosen(radio, own, frequency, currency),
+        }
+    }
+
+    /// The fee that the giver covers as well, where they wish to and the newsroom offers it.
+    pub fn fee(&self, newsroom: &Newsroom, language: Language) -> Option<Fee> {
+        self.cover_fee.as_ref()?;
+        support::currency(&newsroom.support, self.currency.as_deref(), language)?.fee
     }
 }
 
@@ -141,8 +171,18 @@ pub struct Ask {
     pub sign: String,
     /// See `sign`.
     pub sign_after: bool,
+    /// How many decimals it has.
+    pub decimals: u32,
     /// What the bank statement will say.
     pub statement: Option<String>,
+    /// The ways to pay, in a sentence.
+    pub methods: Option<String>,
+    /// The words of "cover the fee", and the fee as the script reads it: basis points and minor units.
+    pub fee: Option<(String, String)>,
+    /// Whether it is chosen.
+    pub covers: bool,
+    /// Whether the browser must solve a task first.
+    pub task: bool,
     /// What is wrong: the field's id and a sentence.
     pub problems: Vec<(String, String)>,
     /// How many, in a sentence.
@@ -175,7 +215,8 @@ impl Ask {
     /// The ask with what was asked for filled in, and what is wrong with it.
     pub fn new(newsroom: &Newsroom, words: Words, asked: &Asked, faults: Faults) -> Option<Ask> {
         let settings = &newsroom.support;
-        let currency = support::currency(settings, asked.currency.as_deref()).or(settings.currencies.first())?;
+        let currency = support::currency(settings, asked.currency.as_deref(), words.language());
+        let currency = currency.or(settings.currencies.first())?;
         let chosen = asked.frequency.as_deref().and_then(Frequency::parse);
         let chosen = chosen.or_else(|| Frequency::parse(&settings.default_frequency)).unwrap_or(Frequency::Monthly);
         let frequencies: Vec<Often> = Frequency::ALL
@@ -201,12 +242,52 @@ impl Ask {
             currency_name: name(words, code),
             others: others.map(link).collect(),
             sign: code.sign().to_owned(),
-            sign_after: words.language() == crate::words::Language::Ru,
+            sign_after: words.language() == Language::Ru,
+            decimals: code.exponent(),
             statement: newsroom.statement_text.clone(),
+            methods: methods(words, &settings.methods),
+            fee: currency.fee.map(|fee| fee_words(words, fee, code)),
+            covers: asked.cover_fee.is_some() && currency.fee.is_some(),
+            task: false,
             at_risk_missing: faults.at_risk,
             question,
         })
     }
+}
+
+/// "You can pay by card, Apple Pay or SEPA debit."
+fn methods(words: Words, methods: &[String]) -> Option<String> {
+    let names: Vec<String> = methods.iter().map(|name| words.say1("support-method", "name", name)).collect();
+    let (last, rest) = names.split_last()?;
+    let all =
+        if rest.is_empty() { last.clone() } else { format!("{} {} {last}", rest.join(", "), words.say("support-or")) };
+    Some(words.say1("support-pay-by", "methods", &all))
+}
+
+/// "Add the card fee, 2.9 % + $0.30, so that all of it reaches us", and the same numbers for the script.
+fn fee_words(words: Words, fee: Fee, code: Currency) -> (String, String) {
+    let point = if words.language() == Language::Ru { ',' } else { '.' };
+    let (whole, rest) = (fee.basis_points / 100, fee.basis_points % 100);
+    let mut share = if rest == 0 { whole.to_string() } else { format!("{whole}{point}{rest:02}") };
+    if rest > 0 {
+        share.truncate(share.trim_end_matches('0').len());
+    }
+    let mut shown = format!("{share}\u{a0}%");
+    if fee.fixed > 0 {
+        shown = format!("{shown} + {}", Money::new(fee.fixed, code).display(words.language()));
+    }
+    let numbers = format!("{} {}", fee.basis_points, fee.fixed);
+    (words.say1("support-cover", "fee", &shown), numbers)
+}
+
+/// The choices of a form that changes a running gift: monthly and annual, as it is now or as was asked for.
+pub fn changes(words: Words, currency: &SupportCurrency, now: Choice, asked: &Asked, faults: Faults) -> Vec<Often> {
+    let chosen = asked.frequency.as_deref().and_then(Frequency::parse).unwrap_or(now.frequency);
+    let as_it_is =
+        Asked { frequency: Some(now.frequency.to_string()), amount: Some(now.money.plain()), ..Asked::default() };
+    let asked = if asked.frequency.is_some() { asked } else { &as_it_is };
+    let both = [Frequency::Monthly, Frequency::Annual];
+    both.into_iter().map(|often_| often(words, currency, often_, often_ == chosen, asked, faults)).collect()
 }
 
 fn codes(newsroom: &Newsroom) -> String {
@@ -312,7 +393,6 @@ pub fn countries(newsroom: &Newsroom, words: Words, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Language;
 
     fn asked(json: &str) -> Asked {
         serde_json::from_str(json).unwrap()
@@ -326,7 +406,7 @@ mod tests {
             r#"{"frequency":"monthly","amount":"5.00","currency":"usd"}"#,
             r#"{"frequency":"monthly","amount":5.0}"#,
         ] {
-            let choice = asked(json).choice(&newsroom).unwrap();
+            let choice = asked(json).choice(&newsroom, Language::En).unwrap();
             assert_eq!((choice.frequency, choice.money.minor), (Frequency::Monthly, 500), "{json}");
         }
     }
@@ -334,11 +414,12 @@ mod tests {
     #[test]
     fn everything_wrong_is_said_at_once() {
         let faults = asked(r#"{"form":"x","frequency":"monthly","amount_monthly":"own","own_monthly":"1.50"}"#)
-            .choice(&Newsroom::default())
+            .choice(&Newsroom::default(), Language::En)
             .unwrap_err();
         assert!(faults.at_risk && faults.amount.is_some());
-        let faults =
-            asked(r#"{"frequency":"weekly","amount":"5","currency":"XXX"}"#).choice(&Newsroom::default()).unwrap_err();
+        let faults = asked(r#"{"frequency":"weekly","amount":"5","currency":"XXX"}"#)
+            .choice(&Newsroom::default(), Language::En)
+            .unwrap_err();
         assert!(faults.frequency && faults.currency && !faults.at_risk);
     }
 
@@ -348,13 +429,13 @@ mod tests {
         let form = |answer: &str| {
             asked(&format!(r#"{{"form":"x","at_risk":"{answer}","frequency":"once","amount_once":"10"}}"#))
         };
-        assert!(form("no").choice(&newsroom).is_ok() && !form("no").is_at_risk());
+        assert!(form("no").choice(&newsroom, Language::En).is_ok() && !form("no").is_at_risk());
         for answer in ["yes", "maybe", "on"] {
-            assert!(form(answer).is_at_risk() && form(answer).choice(&newsroom).is_err(), "{answer}");
+            assert!(form(answer).is_at_risk() && form(answer).choice(&newsroom, Language::En).is_err(), "{answer}");
         }
-        assert!(form("").choice(&newsroom).unwrap_err().at_risk);
+        assert!(form("").choice(&newsroom, Language::En).unwrap_err().at_risk);
         let free = Newsroom { unsafe_countries: Vec::new(), ..Newsroom::default() };
-        assert!(form("").choice(&free).is_ok());
+        assert!(form("").choice(&free, Language::En).is_ok());
     }
 
     #[test]

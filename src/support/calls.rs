@@ -3,27 +3,38 @@
 use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
+pub use stripe_billing::subscription::UpdateSubscriptionCancellationDetailsFeedback as Feedback;
+
 use stripe_billing::billing_portal_session::CreateBillingPortalSession;
 use stripe_billing::invoice::{ListInvoice, RetrieveInvoice};
-use stripe_billing::subscription::{CancelSubscription, RetrieveSubscription};
+use stripe_billing::subscription::{
+    CancelSubscription, RetrieveSubscription, UpdateSubscription, UpdateSubscriptionCancellationDetails,
+    UpdateSubscriptionItems, UpdateSubscriptionItemsPriceData, UpdateSubscriptionItemsPriceDataRecurring,
+    UpdateSubscriptionItemsPriceDataRecurringInterval as NewInterval, UpdateSubscriptionPauseCollection,
+    UpdateSubscriptionPauseCollectionBehavior, UpdateSubscriptionProrationBehavior, UpdateSubscriptionTrialEnd,
+};
 use stripe_checkout::checkout_session::{
-    CreateCheckoutSession, CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
+    CreateCheckoutSession, CreateCheckoutSessionAfterExpiration, CreateCheckoutSessionAfterExpirationRecovery,
+    CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
     CreateCheckoutSessionLineItemsPriceDataRecurring,
     CreateCheckoutSessionLineItemsPriceDataRecurringInterval as Interval, CreateCheckoutSessionPaymentIntentData,
     CreateCheckoutSessionSubscriptionData, ListCheckoutSession, ProductData, RetrieveCheckoutSession,
 };
 use stripe_checkout::{CheckoutSessionLocale, CheckoutSessionMode, CheckoutSessionSubmitType};
-use stripe_client_core::StripeRequest;
+use stripe_client_core::{RequestBuilder, StripeMethod, StripeRequest};
+use stripe_core::balance_transaction::ListBalanceTransaction;
 use stripe_core::charge::RetrieveCharge;
 use stripe_core::customer::RetrieveCustomer;
 use stripe_core::dispute::RetrieveDispute;
 use stripe_core::event::ListEvent;
+use stripe_core::payment_intent::RetrievePaymentIntent;
 use stripe_core::refund::{ListRefund, RetrieveRefund};
 use stripe_types::RangeQueryTs;
 
 use crate::clock::Moment;
 use crate::support::answers::{
-    ATTEMPT, Charge, Customer, Dispute, Event, HasId, Invoice, List, Portal, Refund, Session, Subscription,
+    ATTEMPT, Charge, Customer, Dispute, Event, HasId, Invoice, List, Moved, PaymentIntent, Portal, Refund, Session,
+    Subscription,
 };
 use crate::support::stripe::{Stripe, StripeError};
 use crate::support::{Choice, Frequency};
@@ -47,6 +58,8 @@ pub struct Checkout<'a> {
     pub donation: bool,
     /// What our addresses begin with.
     pub base_url: &'a str,
+    /// Where whoever leaves comes back to: the ask with what was chosen.
+    pub back: String,
 }
 
 /// Makes a page at Checkout. The same attempt gets the same page, however often it asks.
@@ -73,17 +86,15 @@ pub async fn check_out(stripe: &Stripe, page: &Checkout<'_>) -> Result<Session, 
         ..CreateCheckoutSessionLineItemsPriceData::new(currency)
     };
     let item = CreateCheckoutSessionLineItems { price_data: Some(price), quantity: Some(1), ..Default::default() };
-    let back = format!(
-        "{}/support?frequency={frequency}&amount={}&currency={}",
-        page.base_url,
-        money.plain(),
-        money.currency.lower()
-    );
     let mut request = CreateCheckoutSession::new()
         .line_items([item])
         // Stripe writes the id into the braces; they must arrive as they are.
         .success_url(format!("{}/support/thanks?session={{CHECKOUT_SESSION_ID}}", page.base_url))
-        .cancel_url(back)
+        .cancel_url(page.back.clone())
+        // A page that ran out leads to a new one like it, for a month.
+        .after_expiration(CreateCheckoutSessionAfterExpiration {
+            recovery: Some(CreateCheckoutSessionAfterExpirationRecovery::new(true)),
+        })
         .client_reference_id(page.attempt.to_string())
         .locale(match page.language {
             Language::En => CheckoutSessionLocale::En,
@@ -107,7 +118,7 @@ pub async fn check_out(stripe: &Stripe, page: &Checkout<'_>) -> Result<Session, 
 /// # Errors
 /// As [`StripeError`].
 pub async fn session(stripe: &Stripe, id: &str) -> Result<Session, StripeError> {
-    let expand = ["payment_intent.latest_charge".to_owned()];
+    let expand = ["payment_intent.latest_charge.balance_transaction".to_owned()];
     stripe.read(&RetrieveCheckoutSession::new(id).expand(expand)).await
 }
 
@@ -119,12 +130,26 @@ pub async fn invoice(stripe: &Stripe, id: &str) -> Result<Invoice, StripeError> 
     stripe.read(&RetrieveInvoice::new(id).expand(["payments".to_owned()])).await
 }
 
-/// A recurring gift.
+/// A payment with its charge and what Stripe kept of it.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn payment_intent(stripe: &Stripe, id: &str) -> Result<PaymentIntent, StripeError> {
+    let expand = ["latest_charge.balance_transaction".to_owned()];
+    stripe.read(&RetrievePaymentIntent::new(id).expand(expand)).await
+}
+
+/// What comes along with a recurring gift: whom to write to, and until when the card works.
+fn with_giver() -> [String; 2] {
+    ["customer".to_owned(), "default_payment_method".to_owned()]
+}
+
+/// A recurring gift with its giver.
 ///
 /// # Errors
 /// As [`StripeError`].
 pub async fn subscription(stripe: &Stripe, id: &str) -> Result<Subscription, StripeError> {
-    stripe.read(&RetrieveSubscription::new(id)).await
+    stripe.read(&RetrieveSubscription::new(id).expand(with_giver())).await
 }
 
 /// A charge with what was given back of it.
@@ -165,10 +190,89 @@ pub async fn customer(stripe: &Stripe, id: &str) -> Result<Customer, StripeError
 /// As [`StripeError`].
 pub async fn end(stripe: &Stripe, subscription_id: &str) -> Result<Subscription, StripeError> {
     let once = format!("friday-end-{subscription_id}");
-    match stripe.act(&CancelSubscription::new(subscription_id), &once).await {
+    match stripe.act(&CancelSubscription::new(subscription_id).expand(with_giver()), &once).await {
         Err(StripeError::Refused { status: 400 | 404, .. }) => subscription(stripe, subscription_id).await,
         answer => answer,
     }
+}
+
+/// Changes what is given each time and how often, from the next payment on: nothing is taken or given back before.
+///
+/// A new rhythm would begin, and be billed, at once; Stripe's way to begin it later is a trial until then.
+/// `gift` is what Stripe says now, `once` tells one press from the next.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn change(stripe: &Stripe, gift: &Subscription, to: Choice, once: i64) -> Result<Subscription, StripeError> {
+    let lacks = |why: &str| StripeError::Unreadable { why: why.to_owned(), request: "none".to_owned() };
+    let item = gift.items.data.first().ok_or_else(|| lacks("no item"))?;
+    let product = gift.product().ok_or_else(|| lacks("no product"))?;
+    let Ok(currency) = to.money.currency.lower().parse::<stripe_types::Currency>();
+    let (interval, name) = match to.frequency {
+        Frequency::Annual => (NewInterval::Year, "year"),
+        Frequency::Once | Frequency::Monthly => (NewInterval::Month, "month"),
+    };
+    let price = UpdateSubscriptionItemsPriceData {
+        unit_amount: Some(to.money.minor),
+        ..UpdateSubscriptionItemsPriceData::new(
+            currency,
+            product,
+            UpdateSubscriptionItemsPriceDataRecurring::new(interval),
+        )
+    };
+    let items = [UpdateSubscriptionItems { id: Some(item.id.clone()), price_data: Some(price), ..Default::default() }];
+    let mut request = UpdateSubscription::new(gift.id.as_str())
+        .items(items)
+        .proration_behavior(UpdateSubscriptionProrationBehavior::None)
+        .expand(with_giver());
+    if let Some(next) = gift.renews_at().filter(|_| gift.interval() != Some(name)) {
+        request = request.trial_end(UpdateSubscriptionTrialEnd::Timestamp(next));
+    }
+    stripe.act(&request, &format!("friday-change-{once}")).await
+}
+
+/// Takes nothing until then. Bills that fall into the pause are void: nothing is owed afterwards.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn pause(stripe: &Stripe, id: &str, until: Moment, once: i64) -> Result<Subscription, StripeError> {
+    let pause = UpdateSubscriptionPauseCollection {
+        resumes_at: Some(until.seconds()),
+        ..UpdateSubscriptionPauseCollection::new(UpdateSubscriptionPauseCollectionBehavior::Void)
+    };
+    let request = UpdateSubscription::new(id).pause_collection(pause).expand(with_giver());
+    stripe.act(&request, &format!("friday-pause-{once}")).await
+}
+
+/// A request to go on before a pause is over. The generated type has no way to say "none", which is an empty text.
+struct Resume<'a>(&'a str);
+
+impl StripeRequest for Resume<'_> {
+    type Output = ();
+
+    fn build(&self) -> RequestBuilder {
+        let form = [("pause_collection", ""), ("expand[0]", "customer"), ("expand[1]", "default_payment_method")];
+        let request = RequestBuilder::new(StripeMethod::Post, format!("/subscriptions/{}", self.0));
+        request.form(&form.into_iter().collect::<std::collections::BTreeMap<_, _>>())
+    }
+}
+
+/// Ends a pause.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn resume(stripe: &Stripe, id: &str, once: i64) -> Result<Subscription, StripeError> {
+    stripe.act(&Resume(id), &format!("friday-resume-{once}")).await
+}
+
+/// Tells Stripe why a gift was ended, in one of its own words: `too_expensive`, `unused`, `other`, ….
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn say_why(stripe: &Stripe, id: &str, why: Feedback) -> Result<Subscription, StripeError> {
+    let once = format!("friday-why-{id}-{}", why.as_str());
+    let details = UpdateSubscriptionCancellationDetails { feedback: Some(why), ..Default::default() };
+    stripe.act(&UpdateSubscription::new(id).cancellation_details(details), &once).await
 }
 
 /// Stripe's page where a giver changes their card. `once` tells one press from the next.
@@ -215,6 +319,20 @@ pub async fn invoices(stripe: &Stripe, since: Moment) -> Result<Vec<Invoice>, St
 pub async fn sessions(stripe: &Stripe, since: Moment) -> Result<Vec<Session>, StripeError> {
     let expand = ["data.payment_intent".to_owned()];
     let first = ListCheckoutSession::new().created(RangeQueryTs::gte(since.seconds())).expand(expand).limit(PAGE);
+    all(stripe, |after| match after {
+        None => first.clone(),
+        Some(id) => first.clone().starting_after(id),
+    })
+    .await
+}
+
+/// Every movement of our balance since then, each with what moved it.
+///
+/// # Errors
+/// As [`StripeError`].
+pub async fn movements(stripe: &Stripe, since: Moment) -> Result<Vec<Moved>, StripeError> {
+    let expand = ["data.source".to_owned()];
+    let first = ListBalanceTransaction::new().created(RangeQueryTs::gte(since.seconds())).expand(expand).limit(PAGE);
     all(stripe, |after| match after {
         None => first.clone(),
         Some(id) => first.clone().starting_after(id),

@@ -2,9 +2,9 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::response::Response;
-use axum::routing::get;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
 use jiff::Span;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -13,10 +13,14 @@ use serde::Deserialize;
 use crate::app::{App, Shared};
 use crate::clock::{DAY, Moment};
 use crate::money::{Currency, Money};
-use crate::staff::{Desk, DeskPage, Role};
-use crate::support::store::figures::{self, Entry, Standing};
-use crate::support::{Frequency, GiftState, LineKind};
-use crate::web::{Problem, render};
+use crate::staff::{self, Desk, DeskPage, Role};
+use crate::support::reconcile::{DEFAULT_DAYS, Difference, reconcile, shown};
+use crate::support::store::figures::{self, Entry};
+use crate::support::store::turns::{self, Count};
+use crate::support::store::{alarms, reconciliations};
+use crate::support::turns::Turn;
+use crate::support::{Frequency, GiftState, LineKind, accounts, supporters};
+use crate::web::{Form, Problem, render};
 use crate::words::Language;
 
 /// Lines of the ledger on one page.
@@ -25,7 +29,13 @@ const PAGE: i64 = 50;
 const MONTHS: i64 = 12;
 
 pub(super) fn routes() -> Router<Shared> {
-    Router::new().route("/staff/giving", get(show))
+    Router::new()
+        .route("/staff/giving", get(show))
+        .route("/staff/giving/alarms/{id}", post(close_alarm))
+        .route("/staff/giving/compare", post(compare))
+        .route("/staff/giving/ledger.csv", post(accounts::download))
+        .route("/staff/giving/gifts", get(supporters::list))
+        .route("/staff/giving/gifts/{id}", get(supporters::show))
 }
 
 #[derive(Deserialize)]
@@ -43,7 +53,11 @@ struct Giving {
     currency: String,
     currencies: Vec<String>,
     month: String,
+    today: String,
     months: Vec<(String, String)>,
+    compared: Option<Compared>,
+    alarms: Vec<AlarmView>,
+    closed: Vec<ClosedView>,
     figures: Vec<Figure>,
     chart: Option<Chart>,
     failing: Vec<FailingView>,
@@ -54,6 +68,31 @@ struct Giving {
     all: i64,
     newer: Option<i64>,
     older: Option<i64>,
+}
+
+/// How the last comparison with Stripe went.
+struct Compared {
+    is_equal: bool,
+    /// "Stripe says $10, we say $10", for each currency.
+    sums: Vec<String>,
+    /// The movements that differ: Stripe's id, what each side says.
+    differences: Vec<(String, String, String)>,
+    /// "Compared on 24 Nov 2026, 03:00; 1,412 events of 30 days".
+    when: String,
+}
+
+struct AlarmView {
+    id: i64,
+    title: &'static str,
+    steps: &'static str,
+    time: String,
+    link: Option<String>,
+}
+
+struct ClosedView {
+    title: &'static str,
+    time: String,
+    note: String,
 }
 
 struct Figure {
@@ -98,7 +137,7 @@ struct LineView {
 async fn show(State(app): State<Shared>, desk: Desk, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
     desk.require(Role::Finance)?;
     let newsroom = app.newsroom();
-    let zone = newsroom.newsletters.first().map_or(TimeZone::UTC, |newsletter| newsletter.zone());
+    let zone = newsroom.zone();
     let currency = currency_of(&app, wanted.currency.as_deref()).await?;
     let today = app.clock.now().to_jiff().to_zoned_datetime(zone.clone()).date();
     let month = wanted.month.as_deref().and_then(month_of).unwrap_or(today).first_of_month();
@@ -128,10 +167,14 @@ async fn show(State(app): State<Shared>, desk: Desk, Query(wanted): Query<Wanted
         currency: currency.code().to_owned(),
         currencies,
         month: month.strftime("%Y-%m").to_string(),
+        today: today.to_string(),
         months: (0..MONTHS)
             .filter_map(|back| today.first_of_month().checked_sub(Span::new().months(back)).ok())
             .map(named)
             .collect(),
+        compared: compared(&app, &zone).await?,
+        alarms: alarm_views(&app, &zone).await?,
+        closed: closed_views(&app, &zone).await?,
         figures: figures_of(&app, currency, month, &zone).await?,
         chart: chart(&app, currency, month, &zone).await?,
         failing: figures::failing(&app.db).await?.iter().map(|gift| failing_view(gift, &zone)).collect(),
@@ -173,48 +216,153 @@ fn money(minor: i64, currency: Currency) -> String {
     Money::new(minor, currency).display(Language::En)
 }
 
-fn count(n: i64, one: &str, many: &str) -> String {
+pub(super) fn count(n: i64, one: &str, many: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
 }
 
 async fn figures_of(app: &App, currency: Currency, month: Date, zone: &TimeZone) -> Result<Vec<Figure>, Problem> {
     let (from, to) = span(month, zone);
     let received = figures::received(&app.db, currency.code(), from, to).await?;
+    let left = figures::after_fees(&app.db, currency.code(), from, to).await?;
     let standing = figures::standing(&app.db, currency.code()).await?;
-    let (came, went) = figures::came_and_went(&app.db, currency.code(), from, to).await?;
+    let turned = turns::between(&app.db, currency.code(), from, to).await?;
     let parts: Vec<String> = received.iter().map(|(often, sum)| format!("{} {often}", money(*sum, currency))).collect();
     let of = |states: &[GiftState]| -> (i64, i64) {
         let some = standing.iter().filter(|gift| states.contains(&gift.state));
-        some.fold((0, 0), |(count, sum), gift| (count + gift.count, sum + monthly(gift)))
+        some.fold((0, 0), |(count, sum), gift| (count + gift.count, sum + gift.monthly))
+    };
+    let turn = |what: Turn| -> Count {
+        turned.iter().find(|turn| turn.what == what).copied().unwrap_or(Count { what, count: 0, worth: 0 })
     };
     let (living, recurring) = of(&[GiftState::Active, GiftState::Failing]);
     let (failing, at_risk) = of(&[GiftState::Failing]);
+    let (paused, _) = of(&[GiftState::Paused]);
     let average =
         if living > 0 { format!(", {} on average", money(recurring / living, currency)) } else { String::new() };
+    let resting = if paused > 0 { format!(", {paused} paused") } else { String::new() };
+    let (begun, ended, recovered) = (turn(Turn::Begun), turn(Turn::Ended), turn(Turn::Recovered));
     Ok(vec![
         Figure {
             label: "This month",
             value: money(received.iter().map(|(_, sum)| sum).sum(), currency),
-            note: if parts.is_empty() { "before Stripe’s fees".to_owned() } else { parts.join(", ") },
+            note: match parts.is_empty() {
+                true => "nothing yet".to_owned(),
+                false => format!("{}; {} after fees", parts.join(", "), money(left, currency)),
+            },
         },
         Figure {
             label: "Monthly recurring",
             value: money(recurring, currency),
-            note: format!("{}{average}", count(living, "gift", "gifts")),
+            note: format!("{}{average}{resting}", count(living, "gift", "gifts")),
         },
-        Figure { label: "New", value: came.to_string(), note: "recurring gifts begun this month".to_owned() },
-        Figure { label: "Ended", value: went.to_string(), note: "this month, for whatever reason".to_owned() },
+        Figure { label: "New", value: begun.count.to_string(), note: a_month(begun.worth, currency) },
+        Figure { label: "Ended", value: ended.count.to_string(), note: a_month(ended.worth, currency) },
         Figure {
             label: "Failing",
             value: failing.to_string(),
             note: format!("{} a month at risk", money(at_risk, currency)),
         },
+        Figure {
+            label: "Recovered",
+            value: recovered.count.to_string(),
+            note: "went through after a failure".to_owned(),
+        },
     ])
 }
 
-/// What gifts of one kind come to in a month; a twelfth for annual ones, rounded down.
-fn monthly(gift: &Standing) -> i64 {
-    if gift.frequency == Frequency::Annual { gift.sum / 12 } else { gift.sum }
+/// "+$402 a month".
+fn a_month(worth: i64, currency: Currency) -> String {
+    let plus = if worth > 0 { "+" } else { "" };
+    format!("{plus}{} a month", money(worth, currency))
+}
+
+async fn compared(app: &App, zone: &TimeZone) -> Result<Option<Compared>, Problem> {
+    let Some(run) = reconciliations::last(&app.db).await? else { return Ok(None) };
+    let sums: std::collections::BTreeMap<String, (i64, i64)> = serde_json::from_str(&run.sums).unwrap_or_default();
+    let differences: Vec<Difference> = serde_json::from_str(&run.differences).unwrap_or_default();
+    let of = |currency: &str, minor: i64| shown(currency, Some(minor));
+    Ok(Some(Compared {
+        is_equal: differences.is_empty(),
+        sums: sums
+            .iter()
+            .map(|(code, (theirs, ours))| format!("Stripe says {}, we say {}", of(code, *theirs), of(code, *ours)))
+            .collect(),
+        differences: differences
+            .into_iter()
+            .map(|one| {
+                let (theirs, ours) = (shown(&one.currency, one.stripe), shown(&one.currency, one.ours));
+                (one.object, theirs, ours)
+            })
+            .collect(),
+        when: format!(
+            "Compared on {}: {} of {DEFAULT_DAYS} days, {} of them had never come",
+            time(run.at, zone),
+            count(run.events, "event", "events"),
+            run.taken_in
+        ),
+    }))
+}
+
+async fn alarm_views(app: &App, zone: &TimeZone) -> Result<Vec<AlarmView>, Problem> {
+    let open = alarms::open(&app.db).await?;
+    let view = |alarm: alarms::Open| AlarmView {
+        id: alarm.id,
+        title: alarm.kind.title(),
+        steps: alarm.kind.steps(),
+        time: time(alarm.raised_at, zone),
+        link: alarm.kind.link(&alarm.object_id),
+    };
+    Ok(open.into_iter().map(view).collect())
+}
+
+async fn closed_views(app: &App, zone: &TimeZone) -> Result<Vec<ClosedView>, Problem> {
+    let closed = alarms::closed(&app.db).await?;
+    let view = |alarm: alarms::Closed| ClosedView {
+        title: alarm.kind.title(),
+        time: time(alarm.closed_at, zone),
+        note: alarm.note.unwrap_or_default(),
+    };
+    Ok(closed.into_iter().map(view).collect())
+}
+
+#[derive(Deserialize)]
+struct Closing {
+    #[serde(default)]
+    note: String,
+}
+
+/// Notes what was done about an alarm and takes it off the page.
+async fn close_alarm(
+    State(app): State<Shared>,
+    desk: Desk,
+    Path(id): Path<i64>,
+    Form(closing): Form<Closing>,
+) -> Result<Response, Problem> {
+    desk.require(Role::Finance)?;
+    let note = Some(closing.note.trim().chars().take(2_000).collect::<String>()).filter(|note| !note.is_empty());
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    if alarms::close(&mut tx, id, note, now).await? {
+        staff::log::record(&mut tx, &desk, now, "support.alarm", &format!("alarm {id}")).await?;
+    }
+    tx.commit().await?;
+    Ok(Redirect::to("/staff/giving").into_response())
+}
+
+/// Compares with Stripe now, as it is done each night.
+async fn compare(State(app): State<Shared>, desk: Desk) -> Result<Response, Problem> {
+    desk.require(Role::Finance)?;
+    let stripe = app.stripe.as_ref().ok_or(Problem::Closed)?;
+    let now = app.clock.now();
+    let report = reconcile(&app, stripe, now - DEFAULT_DAYS * DAY).await.map_err(|error| {
+        tracing::error!(error = error.code(), "the comparison with Stripe could not be made");
+        Problem::Internal
+    })?;
+    let mut tx = app.db.begin().await?;
+    let said = if report.is_equal() { "equal".to_owned() } else { format!("{} differ", report.differences.len()) };
+    staff::log::record(&mut tx, &desk, now, "support.compare", &said).await?;
+    tx.commit().await?;
+    Ok(Redirect::to("/staff/giving").into_response())
 }
 
 async fn chart(app: &App, currency: Currency, last: Date, zone: &TimeZone) -> Result<Option<Chart>, Problem> {
@@ -258,14 +406,14 @@ fn hundredths(n: i64) -> String {
 }
 
 /// Stripe's ids are long: the head and the last four say enough, the whole is in the link.
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     match (id.get(..8), id.get(id.len().saturating_sub(4)..)) {
         (Some(head), Some(tail)) if id.len() > 14 => format!("{head}…{tail}"),
         _ => id.to_owned(),
     }
 }
 
-fn time(at: Moment, zone: &TimeZone) -> String {
+pub(super) fn time(at: Moment, zone: &TimeZone) -> String {
     at.to_jiff().to_zoned_datetime(zone.clone()).strftime("%-d %b %Y, %H:%M").to_string()
 }
 
@@ -287,16 +435,21 @@ async fn given_up_views(app: &App, zone: &TimeZone) -> Result<Vec<(String, Strin
     Ok(given_up.into_iter().map(view).collect())
 }
 
+/// What staff call a movement.
+pub(super) fn what(kind: LineKind) -> &'static str {
+    match kind {
+        LineKind::Payment => "Payment",
+        LineKind::Refund => "Refund",
+        LineKind::Dispute => "Dispute",
+        LineKind::Reversal => "Came back",
+        LineKind::Fee => "Fee",
+    }
+}
+
 fn line_view(entry: &Entry, zone: &TimeZone) -> LineView {
     LineView {
         time: time(entry.at, zone),
-        what: match entry.kind {
-            LineKind::Payment => "Payment",
-            LineKind::Refund => "Refund",
-            LineKind::Dispute => "Dispute",
-            LineKind::Reversal => "Came back",
-            LineKind::Fee => "Fee",
-        },
+        what: what(entry.kind),
         often: entry.frequency.map_or("", Frequency::as_str),
         short: short(&entry.object_id),
         object: entry.object_id.clone(),

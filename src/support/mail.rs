@@ -7,10 +7,12 @@ use askama::Template;
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::app::App;
 use crate::clock::Moment;
 use crate::mail::Message;
 use crate::money::Money;
 use crate::newsroom::Newsroom;
+use crate::support::write::Ending;
 use crate::support::{Choice, Frequency};
 use crate::words::{Language, Words};
 
@@ -21,6 +23,8 @@ pub struct House {
     pub newsroom: Arc<Newsroom>,
     /// What our addresses begin with.
     pub base_url: String,
+    /// The sender, where it is not the newsroom's own.
+    pub from: Option<String>,
     /// The catalogue of the reader's language.
     pub words: Words,
 }
@@ -88,8 +92,12 @@ pub struct Missed {
     pub at: Moment,
     /// When Stripe tries again.
     pub again_at: Option<Moment>,
+    /// Whether that was the last try.
+    pub is_last: bool,
     /// The giver's own page, or for one-time gifts the ask.
     pub link: String,
+    /// Stripe's page where the giver confirms the payment, where their bank wants to ask them.
+    pub bank_link: Option<String>,
 }
 
 impl House {
@@ -139,8 +147,13 @@ impl House {
         facts.push((self.say("support-mail-number"), paid.number.clone()));
         let label = if frequency == Frequency::Once { "support-mail-see" } else { "support-mail-manage" };
         let manage = Link { label: self.say(label), href: paid.manage.clone() };
+        let subject = match (frequency, paid.first) {
+            (Frequency::Monthly, true) => "support-mail-begun-monthly",
+            (Frequency::Annual, true) => "support-mail-begun-annual",
+            _ => "support-mail-thanks-subject",
+        };
         let letter = Letter {
-            subject: self.say("support-mail-thanks-subject"),
+            subject: self.say(subject),
             preheader: format!("{amount}, {often}"),
             lede: self.words.say1(lede, "amount", &amount),
             button: None,
@@ -156,7 +169,11 @@ impl House {
         let Choice { frequency, money } = missed.choice;
         let arguments =
             [("amount", money.display(self.words.language()).into()), ("date", self.date(missed.at).into())];
-        let lede = self.words.say_with(&format!("support-mail-failed-{frequency}"), &arguments);
+        let lede = match (&missed.bank_link, missed.is_last) {
+            (Some(_), _) => self.words.say_with("support-mail-failed-ask", &arguments),
+            (None, true) => self.words.say_with("support-mail-failed-last", &arguments),
+            (None, false) => self.words.say_with(&format!("support-mail-failed-{frequency}"), &arguments),
+        };
         let mut facts = Vec::new();
         if frequency != Frequency::Once {
             if let Some(again) = missed.again_at {
@@ -166,15 +183,21 @@ impl House {
             facts.push((self.say("support-mail-failed-then"), self.say("support-mail-failed-then-ends")));
             facts.push((self.say("support-mail-failed-owe"), self.say("support-mail-failed-nothing")));
         }
-        let (label, notes) = match frequency {
-            Frequency::Once => ("support-mail-failed-again", Vec::new()),
+        let (label, notes) = match (frequency, &missed.bank_link) {
+            (Frequency::Once, _) => ("support-mail-failed-again", Vec::new()),
+            (_, Some(_)) => {
+                let manage = Link { label: self.say("support-mail-manage"), href: missed.link.clone() };
+                let notes = vec![(String::new(), Some(manage)), (self.say("support-mail-failed-safety"), None)];
+                ("support-mail-failed-confirm", notes)
+            }
             _ => ("support-mail-failed-button", vec![(self.say("support-mail-failed-safety"), None)]),
         };
+        let href = missed.bank_link.clone().unwrap_or_else(|| missed.link.clone());
         let letter = Letter {
             subject: self.say("support-mail-failed-subject"),
             preheader: lede.clone(),
             lede,
-            button: Some(Link { label: self.say(label), href: missed.link.clone() }),
+            button: Some(Link { label: self.say(label), href }),
             facts,
             notes,
             why: self.say("support-mail-failed-why"),
@@ -183,8 +206,12 @@ impl House {
     }
 
     /// "Your gift has ended."
-    pub fn ended(&self, to: Address, money: Money, payment_failed: bool) -> Message {
-        let lede = if payment_failed { "support-mail-ended-failed" } else { "support-mail-ended" };
+    pub fn ended(&self, to: Address, money: Money, why: Ending) -> Message {
+        let lede = match why {
+            Ending::Wished => "support-mail-ended",
+            Ending::Failed => "support-mail-ended-failed",
+            Ending::Disputed => "support-mail-ended-disputed",
+        };
         let letter = Letter {
             subject: self.say("support-mail-ended-subject"),
             preheader: self.say("support-manage-ended-now"),
@@ -193,6 +220,65 @@ impl House {
             facts: Vec::new(),
             notes: Vec::new(),
             why: self.say("support-mail-ended-why"),
+        };
+        self.write(to, &letter)
+    }
+
+    /// "Your gift has changed."
+    pub fn changed(&self, to: Address, old: Choice, new: Choice, next: Option<Moment>, manage: String) -> Message {
+        let facts = [Some(("support-mail-was", self.each(old))), Some(("support-mail-is", self.each(new)))];
+        self.about_gift(to, "changed", self.each(new), facts.into_iter().flatten().collect(), next, manage)
+    }
+
+    /// "Your gift is paused."
+    pub fn paused(&self, to: Address, gift: Choice, until: Option<Moment>, manage: String) -> Message {
+        let facts = until.map(|until| ("support-mail-paused-until", self.date(until)));
+        self.about_gift(to, "paused", self.each(gift), facts.into_iter().collect(), None, manage)
+    }
+
+    /// "Your pause ends soon."
+    pub fn resumes(&self, to: Address, gift: Choice, until: Moment, next: Moment, manage: String) -> Message {
+        let facts = vec![("support-mail-paused-until", self.date(until))];
+        self.about_gift(to, "resumes", self.each(gift), facts, Some(next), manage)
+    }
+
+    /// "Your annual gift renews soon."
+    pub fn renews(&self, to: Address, money: Money, at: Moment, manage: String) -> Message {
+        let gift = self.each(Choice { frequency: Frequency::Annual, money });
+        self.about_gift(to, "renews", gift, Vec::new(), Some(at), manage)
+    }
+
+    /// "Your card runs out."
+    pub fn card_ends(&self, to: Address, gift: Choice, month: &str, next: Moment, manage: String) -> Message {
+        let facts = vec![("support-mail-card-until", month_name(&self.words, month))];
+        self.about_gift(to, "card", self.each(gift), facts, Some(next), manage)
+    }
+
+    /// "$5 each month".
+    fn each(&self, gift: Choice) -> String {
+        self.amount(&format!("support-mail-each-{}", gift.frequency), gift.money)
+    }
+
+    /// A letter about a recurring gift that needs nobody: what has happened or will, and the way to the giver's own page.
+    fn about_gift(
+        &self,
+        to: Address,
+        what: &str,
+        gift: String,
+        facts: Vec<(&str, String)>,
+        next: Option<Moment>,
+        manage: String,
+    ) -> Message {
+        let key = |part: &str| format!("support-mail-{what}-{part}");
+        let next = next.map(|next| ("support-mail-next-payment", self.date(next)));
+        let letter = Letter {
+            subject: self.say(&key("subject")),
+            preheader: gift.clone(),
+            lede: self.words.say1(&key("text"), "gift", &gift),
+            button: Some(Link { label: self.say("support-mail-manage"), href: manage }),
+            facts: facts.into_iter().chain(next).map(|(label, value)| (self.say(label), value)).collect(),
+            notes: vec![(self.say("support-mail-failed-safety"), None)],
+            why: self.say("support-mail-gift-why"),
         };
         self.write(to, &letter)
     }
@@ -271,7 +357,7 @@ impl House {
     fn write(&self, to: Address, letter: &Letter) -> Message {
         let html = Html { house: self, letter, accent: &self.newsroom.accent, sans: SANS, serif: SERIF };
         Message {
-            from: None,
+            from: self.from.clone(),
             to,
             subject: letter.subject.clone(),
             // OK because these templates only print strings, which cannot fail.
@@ -329,9 +415,16 @@ pub fn month_name(words: &Words, month: &str) -> String {
     words.say_with("support-month-in", &[("month", number.into()), ("year", year.into())])
 }
 
-/// The language in which somebody is written to: as they asked, else English.
-pub fn house(newsroom: Arc<Newsroom>, base_url: &str, language: Language) -> House {
-    House { newsroom, base_url: base_url.to_owned(), words: Words::of(language) }
+/// Whose letters they are: in the language that was asked for, and where the newsroom wishes so under a sender that
+/// does not name it.
+pub fn house(app: &App, language: Language) -> House {
+    let newsroom = app.newsroom();
+    House {
+        from: newsroom.support.discreet.then(|| newsroom.discreet_sender(None, app.config.host())),
+        base_url: app.config.base_url.clone(),
+        words: Words::of(language),
+        newsroom,
+    }
 }
 
 #[cfg(test)]
@@ -346,7 +439,12 @@ mod tests {
             statement_text: Some("TIMES".to_owned()),
             ..Newsroom::default()
         };
-        house(Arc::new(newsroom), "https://news.example", Language::En)
+        of(newsroom, Language::En)
+    }
+
+    fn of(newsroom: Newsroom, language: Language) -> House {
+        let base_url = "https://news.example".to_owned();
+        House { newsroom: Arc::new(newsroom), base_url, from: None, words: Words::of(language) }
     }
 
     fn paid(frequency: Frequency) -> Paid {
@@ -398,9 +496,8 @@ mod tests {
 
     #[test]
     fn russian_letters_are_russian() {
-        let house = house(Arc::new(Newsroom::default()), "https://news.example", Language::Ru);
-        let mail = house.thanks(to(), &paid(Frequency::Annual));
-        assert_eq!(mail.subject, "Спасибо");
+        let mail = of(Newsroom::default(), Language::Ru).thanks(to(), &paid(Frequency::Annual));
+        assert_eq!(mail.subject, "Ежегодный взнос начался");
         assert!(mail.text.contains("5,50\u{a0}$") && mail.text.contains("17 октября 2025"), "{}", mail.text);
     }
 }

@@ -1,5 +1,4 @@
-//! The giver's own page: asked for by address, reached by a link in a mail, and there to see, change the card, end, or be
-//! forgotten.
+//! The giver's own page: asked for by address, reached by a link in a mail, and there to see, change, end, or be forgotten.
 //!
 //! The link carries the donors' index of the address and nothing else. Whatever happens to a gift happens at Stripe
 //! first; our row follows Stripe's answer, by the same path as an event.
@@ -15,16 +14,23 @@ use serde::Deserialize;
 
 use crate::address::Address;
 use crate::app::{App, Shared};
+use crate::clock::Moment;
 use crate::db;
 use crate::keys::Drawer;
 use crate::mail::outbox::{self, Note};
+use crate::support::answers::Portal;
+use crate::support::apply::Trouble;
+use crate::support::ask::{self, Asked, Faults, Often};
+use crate::support::change;
 use crate::support::mail::{day, house};
 use crate::support::remind::{MAILS, OnePage, answer_sent, day_of, expired};
 use crate::support::store::figures::{self, Entry};
-use crate::support::store::{self, GiftRow, reminders};
+use crate::support::store::gifts::{self, GiftRow};
+use crate::support::store::{self, reminders};
 use crate::support::stripe::Stripe;
-use crate::support::{Frequency, GiftState, LINK_LIFE, LineKind, MANAGE, apply, calls};
+use crate::support::{Frequency, GiftState, LINK_LIFE, LineKind, MANAGE, calls};
 use crate::web::{self, Form, Page, Peer, Problem, Rule, render, wants_json};
+use crate::words::Language;
 
 /// What is done at Stripe by one giver's page.
 const ACTS: Rule = Rule { name: "support.manage", burst: 20, per: std::time::Duration::from_secs(600) };
@@ -55,10 +61,32 @@ struct ManagePage {
     past: Vec<PastView>,
     /// The words of the last button.
     forget: String,
+    /// How long a pause may be: value and words.
+    pauses: Vec<(i64, String)>,
     /// What was done just now.
     done: Option<String>,
     /// What could not be done.
     trouble: Option<String>,
+}
+
+/// What is said at the head of the page after something was asked for there.
+pub(super) struct Said {
+    /// What was done.
+    pub done: Option<String>,
+    /// What could not be done.
+    pub trouble: Option<String>,
+    /// A change that cannot be: of which gift, what was asked for, and what is wrong.
+    pub wrong: Option<(String, Asked, Faults)>,
+    /// The gift that was ended just now.
+    pub ended: Option<String>,
+    /// The answer's status, where it is not 200 and not 422 for what is wrong.
+    pub status: StatusCode,
+}
+
+impl Default for Said {
+    fn default() -> Said {
+        Said { done: None, trouble: None, wrong: None, ended: None, status: StatusCode::OK }
+    }
 }
 
 struct GiftView {
@@ -68,9 +96,24 @@ struct GiftView {
     each: String,
     state: String,
     tone: &'static str,
-    date: Option<(String, String)>,
+    dates: Vec<(String, String)>,
     end: String,
     card: bool,
+    change: Option<ChangeView>,
+    can_pause: bool,
+    paused: bool,
+    /// Reasons to choose from: value and words. Asked only of whoever has ended it just now.
+    reasons: Vec<(&'static str, String)>,
+}
+
+/// The form that changes a gift.
+struct ChangeView {
+    often: Vec<Often>,
+    sign: String,
+    sign_after: bool,
+    decimals: u32,
+    /// "from 17 November".
+    from: String,
 }
 
 struct PastView {
@@ -78,6 +121,8 @@ struct PastView {
     machine_date: String,
     what: String,
     amount: String,
+    /// The payment's number, where there is a receipt.
+    receipt: Option<String>,
 }
 
 async fn show_form(page: Page) -> Result<Response, Problem> {
@@ -114,10 +159,10 @@ async fn send_link(
     let donor = app.keys.index(Drawer::Donors, &to);
     let token = app.keys.link(MANAGE, Some(now + LINK_LIFE), &BASE64.encode(&donor));
     let link = app.config.link(&format!("/support/manage/{token}"));
-    let message = house(app.newsroom(), &app.config.base_url, page.words.language()).manage(to, link);
+    let message = house(&app, page.words.language()).manage(to, link);
     let mark = app.keys.mark("support.manage.day", &[donor.clone(), day_of(now).into_bytes()].concat());
     let known =
-        !store::gifts_of(&app.db, &donor).await?.is_empty() || !figures::given_by(&app.db, &donor).await?.is_empty();
+        !gifts::of_donor(&app.db, &donor).await?.is_empty() || !figures::given_by(&app.db, &donor).await?.is_empty();
     // Known or not, a mail is written and something is committed: the clock tells nothing either.
     let mut tx = app.db.begin().await?;
     let once = Some((mark, now + crate::clock::DAY));
@@ -134,57 +179,73 @@ async fn send_link(
     answer_sent(page, lede, json)
 }
 
-fn donor(app: &App, token: &str) -> Result<Vec<u8>, Problem> {
+/// The donors' index that a link carries.
+pub(super) fn donor(app: &App, token: &str) -> Result<Vec<u8>, Problem> {
     let donor: String = app.keys.read_link(MANAGE, token, app.clock.now()).map_err(expired)?;
     BASE64.decode(donor.as_bytes()).map_err(|_| Problem::Expired)
 }
 
 async fn show(State(app): State<Shared>, page: Page, Path(token): Path<String>) -> Result<Response, Problem> {
     let donor = donor(&app, &token)?;
-    show_gifts(&app, page, token, &donor, None, None).await
+    show_gifts(&app, page, token, &donor, Said::default()).await
 }
 
-async fn show_gifts(
+/// The page, with what is to be said about the last press.
+pub(super) async fn show_gifts(
     app: &App,
     page: Page,
     token: String,
     donor: &[u8],
-    done: Option<String>,
-    trouble: Option<String>,
+    said: Said,
 ) -> Result<Response, Problem> {
-    let gifts = store::gifts_of(&app.db, donor).await?;
+    let gifts = gifts::of_donor(&app.db, donor).await?;
     let past = figures::given_by(&app.db, donor).await?;
-    let status = if trouble.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    // Whoever gives in Russian reads in Russian, whatever their browser says.
+    let page = match gifts.first() {
+        Some(gift) => page.speaking(gift.language),
+        None => page,
+    };
+    let page = page.shown_at(&format!("/support/manage/{token}"));
+    let status = if said.wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { said.status };
     let open = app.stripe.is_some();
+    let months = |n: i64| (n, page.words.say_n("support-manage-months", "n", n));
     let shown = render(&ManagePage {
         forget: match gifts.iter().any(|gift| gift.state != GiftState::Ended) {
             true => page.say("support-manage-forget"),
             false => page.say("support-manage-forget-only"),
         },
-        gifts: gifts.iter().map(|gift| view(&page, gift, open)).collect(),
+        gifts: gifts.iter().map(|gift| view(&page, gift, open, &said)).collect(),
         past: past.iter().map(|entry| past_view(&page, entry)).collect(),
+        pauses: change::PAUSES.into_iter().map(months).collect(),
         token,
-        done,
-        trouble,
+        done: said.done,
+        trouble: said.trouble,
         page,
     })?;
     Ok((status, shown).into_response())
 }
 
-fn view(page: &Page, gift: &GiftRow, open: bool) -> GiftView {
+fn view(page: &Page, gift: &GiftRow, open: bool, said: &Said) -> GiftView {
     let words = &page.words;
     let frequency = gift.frequency;
     let amount = gift.money().map(|money| money.display(words.language())).unwrap_or_default();
-    let each = [("amount", amount.into()), ("date", day(words, gift.started_at).into())];
-    let dated = |key: &str, at: Option<crate::clock::Moment>| at.map(|at| (words.say(key), day(words, at)));
-    let date = match gift.state {
-        GiftState::Ended => dated("support-manage-ended", gift.ended_at),
-        _ => dated("support-manage-ends", gift.ends_at).or_else(|| dated("support-manage-next", gift.renews_at)),
+    // A date that breaks in the middle is hard to read.
+    let whole = |at: Moment| day(words, at).replace(' ', "\u{a0}");
+    let each = [("amount", amount.into()), ("date", whole(gift.started_at).into())];
+    let dated = |key: &str, at: Option<Moment>| at.map(|at| (words.say(key), whole(at)));
+    let dates = match gift.state {
+        GiftState::Ended => vec![dated("support-manage-ended", gift.ended_at)],
+        GiftState::Paused => {
+            vec![dated("support-manage-until", gift.paused_until), dated("support-manage-next", gift.next_at())]
+        }
+        _ => vec![dated("support-manage-ends", gift.ends_at).or_else(|| dated("support-manage-next", gift.renews_at))],
     };
+    let has_ended = gift.state == GiftState::Ended;
+    let reason = |name: &'static str| (name, words.say(&format!("support-why-{}", name.replace('_', "-"))));
     GiftView {
         id: gift.subscription_id.clone(),
-        ended: gift.state == GiftState::Ended,
-        heading: words.say(if gift.state == GiftState::Ended { "support-manage-gave" } else { "support-manage-gift" }),
+        ended: has_ended,
+        heading: words.say(if has_ended { "support-manage-gave" } else { "support-manage-gift" }),
         each: words.say_with(&format!("support-manage-each-{frequency}"), &each),
         state: words.say(&format!("support-state-{}", gift.state.as_str())),
         tone: match gift.state {
@@ -193,10 +254,37 @@ fn view(page: &Page, gift: &GiftRow, open: bool) -> GiftView {
             GiftState::Pending | GiftState::Paused => "is-warn",
             GiftState::Ended => "",
         },
-        date,
+        dates: dates.into_iter().flatten().collect(),
         end: words.say(&format!("support-manage-end-{frequency}")),
         card: open && gift.customer_id.is_some(),
+        change: if open && !has_ended { change_view(page, gift, said) } else { None },
+        can_pause: open && change::can_pause(gift),
+        paused: open && gift.state == GiftState::Paused,
+        reasons: match said.ended.as_deref() == Some(gift.subscription_id.as_str()) && open {
+            true => change::REASONS.into_iter().map(reason).collect(),
+            false => Vec::new(),
+        },
     }
+}
+
+/// The form that changes a gift; none where the newsroom does not take its currency any more.
+fn change_view(page: &Page, gift: &GiftRow, said: &Said) -> Option<ChangeView> {
+    let choice = gift.choice()?;
+    let currencies = &page.newsroom.support.currencies;
+    let currency = currencies.iter().find(|currency| currency.currency() == choice.money.currency)?;
+    let nothing = Asked::default();
+    let (asked, faults) = match &said.wrong {
+        Some((id, asked, faults)) if *id == gift.subscription_id => (asked, *faults),
+        _ => (&nothing, Faults::default()),
+    };
+    let next = gift.next_at().map(|at| day(&page.words, at)).unwrap_or_default();
+    Some(ChangeView {
+        often: ask::changes(page.words, currency, choice, asked, faults),
+        sign: choice.money.currency.sign().to_owned(),
+        sign_after: page.words.language() == Language::Ru,
+        decimals: choice.money.currency.exponent(),
+        from: page.words.say1("support-manage-from", "date", &next),
+    })
 }
 
 fn past_view(page: &Page, entry: &Entry) -> PastView {
@@ -212,22 +300,24 @@ fn past_view(page: &Page, entry: &Entry) -> PastView {
         machine_date: entry.at.to_jiff().strftime("%Y-%m-%d").to_string(),
         what: words.say(&what),
         amount: entry.money().map(|money| money.display(words.language())).unwrap_or_default(),
+        receipt: (entry.kind == LineKind::Payment).then(|| entry.object_id.clone()),
     }
 }
 
 #[derive(Deserialize)]
-struct Which {
+pub(super) struct Which {
     #[serde(default)]
-    gift: String,
+    pub gift: String,
 }
 
 /// The gift of that id, if it is this giver's.
-async fn own(app: &App, donor: &[u8], id: &str) -> Result<GiftRow, Problem> {
-    let gifts = store::gifts_of(&app.db, donor).await?;
+pub(super) async fn own(app: &App, donor: &[u8], id: &str) -> Result<GiftRow, Problem> {
+    let gifts = gifts::of_donor(&app.db, donor).await?;
     gifts.into_iter().find(|gift| gift.subscription_id == id).ok_or(Problem::NotFound)
 }
 
-fn act<'a>(app: &'a App, token: &str) -> Result<(Vec<u8>, &'a Stripe), Problem> {
+/// Whose link it is, and Stripe, where something is to be done.
+pub(super) fn act<'a>(app: &'a App, token: &str) -> Result<(Vec<u8>, &'a Stripe), Problem> {
     let donor = donor(app, token)?;
     app.limits.check(&ACTS, &data_encoding::HEXLOWER.encode(&donor))?;
     Ok((donor, app.stripe.as_ref().ok_or(Problem::Closed)?))
@@ -241,27 +331,20 @@ async fn end(
 ) -> Result<Response, Problem> {
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &which.gift).await?;
-    match end_at_stripe(&app, stripe, &gift).await {
-        Ok(()) => {
-            let done = Some(page.say("support-manage-ended-now"));
-            show_gifts(&app, page, token, &donor, done, None).await
-        }
-        Err(error) => {
-            tracing::error!(%error, gift = gift.id, "a gift could not be ended");
-            let trouble = Some(page.say("support-manage-down"));
-            show_gifts(&app, page, token, &donor, None, trouble).await
-        }
+    if let Err(error) = end_at_stripe(&app, stripe, &gift).await {
+        return change::answer(&app, page, token, &donor, Err(error), "support-manage-down").await;
     }
+    let done = Some(page.say("support-manage-ended-now"));
+    let said = Said { done, ended: Some(gift.subscription_id), ..Said::default() };
+    show_gifts(&app, page, token, &donor, said).await
 }
 
 /// Ends a gift at Stripe and takes Stripe's word for it.
-async fn end_at_stripe(app: &App, stripe: &Stripe, gift: &GiftRow) -> Result<(), apply::Trouble> {
+async fn end_at_stripe(app: &App, stripe: &Stripe, gift: &GiftRow) -> Result<(), Trouble> {
     if gift.state == GiftState::Ended {
         return Ok(());
     }
-    let read = store::begin_read(&app.db, &gift.subscription_id).await?;
-    let subscription = calls::end(stripe, &gift.subscription_id).await?;
-    apply::keep_answer(app, &subscription, read).await
+    change::at_stripe(app, gift, async { calls::end(stripe, &gift.subscription_id).await }).await
 }
 
 async fn portal(
@@ -274,39 +357,28 @@ async fn portal(
     let gift = own(&app, &donor, &which.gift).await?;
     let customer = gift.customer_id.ok_or(Problem::NotFound)?;
     let back = app.config.link(&format!("/support/manage/{token}"));
-    let url = match calls::portal(stripe, &customer, back, db::new_id()).await {
-        Ok(portal) => portal.url,
-        Err(error) => {
-            tracing::error!(%error, "Stripe's portal could not be opened");
-            None
-        }
-    };
-    match url {
-        Some(url) => Ok(Redirect::to(&url).into_response()),
-        None => {
-            let trouble = Some(page.say("support-manage-down"));
-            show_gifts(&app, page, token, &donor, None, trouble).await
-        }
+    match calls::portal(stripe, &customer, back, db::new_id()).await {
+        Ok(Portal { url: Some(url), .. }) => Ok(Redirect::to(&url).into_response()),
+        Ok(_) => change::answer(&app, page, token, &donor, Err(Trouble::Lacks("an address")), "").await,
+        Err(error) => change::answer(&app, page, token, &donor, Err(error.into()), "").await,
     }
 }
 
 /// Ends what still runs, at Stripe first, and then cuts every tie to the address.
 async fn forget(State(app): State<Shared>, page: Page, Path(token): Path<String>) -> Result<Response, Problem> {
     let donor = donor(&app, &token)?;
-    for gift in store::gifts_of(&app.db, &donor).await?.iter().filter(|gift| gift.state != GiftState::Ended) {
+    for gift in gifts::of_donor(&app.db, &donor).await?.iter().filter(|gift| gift.state != GiftState::Ended) {
         let stripe = app.stripe.as_ref().ok_or(Problem::Closed)?;
         if let Err(error) = end_at_stripe(&app, stripe, gift).await {
-            tracing::error!(%error, gift = gift.id, "a gift could not be ended, so its giver is not forgotten");
-            let trouble = Some(page.say("support-manage-down"));
-            return show_gifts(&app, page, token, &donor, None, trouble).await;
+            tracing::error!(gift = gift.id, "a gift could not be ended, so its giver is not forgotten");
+            return change::answer(&app, page, token, &donor, Err(error), "").await;
         }
     }
     let mut tx = app.db.begin().await?;
     reminders::drop_for(&mut tx, &donor).await?;
-    if !store::untie(&mut tx, &donor).await? {
+    if !gifts::untie(&mut tx, &donor).await? {
         drop(tx);
-        let trouble = Some(page.say("support-manage-down"));
-        return show_gifts(&app, page, token, &donor, None, trouble).await;
+        return change::answer(&app, page, token, &donor, Err(Trouble::Lacks("an end")), "").await;
     }
     tx.commit().await?;
     let (title, lede) = (page.say("support-manage-forgotten-title"), page.say("support-manage-forgotten"));

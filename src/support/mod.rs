@@ -17,24 +17,34 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Moment;
 use crate::money::{Money, MoneyError};
-use crate::newsroom::{SupportCurrency, SupportSettings};
+use crate::newsroom::{Fee, SupportCurrency, SupportSettings};
+use crate::words::Language;
 
+pub mod accounts;
+pub mod alarms;
 pub mod answers;
 pub mod apply;
 pub mod ask;
 pub mod calls;
+pub mod challenge;
+pub mod change;
 pub mod cli;
 pub mod desk;
+pub mod held;
 pub mod mail;
 pub mod manage;
+pub mod notices;
 pub mod reconcile;
 pub mod remind;
 pub mod signature;
 pub mod store;
 pub mod stripe;
+pub mod supporters;
 pub mod task;
+pub mod turns;
 pub mod web;
 pub mod webhook;
+pub mod write;
 
 /// The purpose of links to a giver's own page; they carry the donors' index of an address.
 pub const MANAGE: &str = "support.manage";
@@ -134,6 +144,20 @@ impl From<MoneyError> for AmountError {
     }
 }
 
+/// What must be given so that at least `money` is left after Stripe's fee: the least such amount, in whole minor units.
+///
+/// Stripe rounds its share half up; three-decimal currencies are taken in whole tens only.
+pub fn covering(money: Money, fee: Fee) -> Money {
+    let step = if money.currency.exponent() == 3 { 10 } else { 1 };
+    let kept = |total: i64| (total * fee.basis_points + 5_000) / 10_000 + fee.fixed;
+    // Just below what it must be: the share is of the total, not of the gift.
+    let mut total = (money.minor + fee.fixed) * 10_000 / (10_000 - fee.basis_points) / step * step - step;
+    while total - kept(total) < money.minor {
+        total += step;
+    }
+    Money::new(total, money.currency)
+}
+
 /// Reads an amount as typed and holds it against the settings.
 ///
 /// # Errors
@@ -178,9 +202,14 @@ pub fn chosen(
     }
 }
 
-/// The currency of that code among those the newsroom takes; without a code its first.
-pub fn currency<'s>(settings: &'s SupportSettings, code: Option<&str>) -> Option<&'s SupportCurrency> {
-    match code {
+/// The currency of that code among those the newsroom takes; without a code the one for readers of that language, or
+/// the first.
+pub fn currency<'s>(
+    settings: &'s SupportSettings,
+    code: Option<&str>,
+    language: Language,
+) -> Option<&'s SupportCurrency> {
+    match code.or(settings.currency_for.get(&language).map(String::as_str)) {
         None => settings.currencies.first(),
         Some(code) => settings.currencies.iter().find(|currency| currency.code.eq_ignore_ascii_case(code.trim())),
     }
@@ -308,6 +337,23 @@ pub struct Line {
     pub donor: Option<Vec<u8>>,
 }
 
+impl Line {
+    /// A line that belongs to a payment and is none itself.
+    pub fn of_payment(object_id: String, kind: LineKind, payment_intent: &str, money: Money, at: Moment) -> Line {
+        Line {
+            object_id,
+            kind,
+            payment_intent: Some(payment_intent.to_owned()),
+            attempt_id: None,
+            frequency: None,
+            first: false,
+            money,
+            at,
+            donor: None,
+        }
+    }
+}
+
 /// A recurring gift as Stripe tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gift {
@@ -323,10 +369,16 @@ pub struct Gift {
     pub money: Money,
     /// Where it is in its life.
     pub state: GiftState,
+    /// Whether a first payment came or is on its way: not so while it is pending, and never where it was given up.
+    pub began: bool,
     /// When it began.
     pub started_at: Moment,
     /// When the next payment is due.
     pub renews_at: Option<Moment>,
+    /// Until when it is paused.
+    pub paused_until: Option<Moment>,
+    /// The last month in which the card works, `2027-03`, where Stripe said.
+    pub card_until: Option<String>,
     /// When it is to end, while it still runs.
     pub ends_at: Option<Moment>,
     /// When it ended.
@@ -417,6 +469,25 @@ mod tests {
             assert_eq!(amount(typed, Frequency::Once, &dollars), Err(AmountError::Unreadable), "{typed}");
         }
         assert_eq!(amount("  ", Frequency::Once, &dollars), Err(AmountError::Missing));
+    }
+
+    #[test]
+    fn who_covers_the_fee_gives_the_least_that_leaves_the_gift_whole() {
+        for code in ["USD", "JPY", "KWD"] {
+            let currency = Currency::from_code(code).unwrap();
+            let step = if code == "KWD" { 10 } else { 1 };
+            for (basis_points, fixed) in [(290, 30), (150, 25), (0, 0), (0, 30), (2_000, 0), (325, 1)] {
+                let fee = Fee { basis_points, fixed };
+                let left = |total: i64| total - (total * basis_points + 5_000) / 10_000 - fixed;
+                for amount in (1..400).chain([999, 5_000, 12_345, 1_000_000, 999_999_999]).map(|n| n * step) {
+                    let total = covering(Money::new(amount, currency), fee).minor;
+                    assert!(left(total) >= amount, "{code} {amount} {fee:?}: {total}");
+                    assert!(left(total - step) < amount, "{code} {amount} {fee:?}: {total} is too much");
+                    assert_eq!(total % step, 0);
+                }
+            }
+        }
+        assert_eq!(covering(usd(500), Fee { basis_points: 290, fixed: 30 }), usd(546));
     }
 
     #[test]

@@ -1,20 +1,27 @@
 //! What Stripe says and what we say, held against each other, line by line.
 //!
 //! First what we never heard of is taken in: Stripe's events of the time asked for (it lists thirty days) go the same
-//! way as if they had come to the webhook. Then Stripe's own lists (sessions, invoices, refunds) are read and each that
-//! is ours must be in the ledger with its amount, and each line of the ledger must be in the lists.
+//! way as if they had come to the webhook. Then Stripe's own lists (sessions, invoices, refunds, and the movements of its
+//! balance, which tell of fees and disputes) are read. Each movement that is ours must be in the ledger with its amount, and
+//! each line of the ledger must be in the lists.
+//!
+//! It runs each night, and the staff page says how it went.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::tz::TimeZone;
+
 use crate::app::Shared;
-use crate::clock::Moment;
+use crate::clock::{DAY, Moment};
+use crate::db;
 use crate::money::{Currency, Money};
+use crate::support::alarms::Alarm;
 use crate::support::answers::Ref;
 use crate::support::apply::{self, KINDS, Trouble};
-use crate::support::store::{self, figures};
+use crate::support::store::{self, alarms, figures, gifts, reconciliations};
 use crate::support::stripe::Stripe;
 use crate::support::task;
-use crate::support::{LineKind, calls};
+use crate::support::{Line, LineKind, calls};
 
 /// How far back is looked where nothing else is asked: as far as Stripe lists events.
 pub const DEFAULT_DAYS: u32 = 30;
@@ -35,7 +42,7 @@ pub struct Report {
 }
 
 /// A movement that is not the same on both sides.
-#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Difference {
     /// Stripe's id.
     pub object: String,
@@ -51,6 +58,19 @@ impl Report {
     /// Whether both sides say the same.
     pub fn is_equal(&self) -> bool {
         self.differences.is_empty()
+    }
+
+    /// The report as it is kept for the staff page.
+    fn run(&self, at: Moment) -> reconciliations::Run {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        reconciliations::Run {
+            at,
+            events: count(self.events),
+            taken_in: count(self.taken_in),
+            // OK because texts and numbers always have a JSON form.
+            sums: serde_json::to_string(&self.sums).expect("a JSON form"),
+            differences: serde_json::to_string(&self.differences).expect("a JSON form"), // OK because of the same.
+        }
     }
 }
 
@@ -76,18 +96,54 @@ pub async fn reconcile(app: &Shared, stripe: &Stripe, since: Moment) -> Result<R
     }
     while task::step(app).await? {}
     compare(app, stripe, since, &mut report).await?;
+    reconciliations::keep(&app.db, &report.run(now)).await?;
     Ok(report)
 }
 
+/// Runs the comparison in the small hours, once a night, and raises an alarm where the two sides differ. What fails is
+/// tried again at the next run.
+///
+/// # Errors
+/// When the database fails.
+pub async fn nightly(app: &Shared) -> db::Result<bool> {
+    let Some(stripe) = &app.stripe else { return Ok(false) };
+    let now = app.clock.now();
+    let last = reconciliations::last(&app.db).await?.map(|run| run.at);
+    if !is_due(last, now, &app.newsroom().zone()) {
+        return Ok(false);
+    }
+    match reconcile(app, stripe, now - DEFAULT_DAYS * DAY).await {
+        Ok(report) if report.is_equal() => {
+            tracing::info!(events = report.events, taken_in = report.taken_in, "Stripe and we say the same");
+        }
+        Ok(report) => {
+            tracing::error!(differences = report.differences.len(), "Stripe and we do not say the same");
+            let mut tx = app.db.begin().await?;
+            let day = now.to_jiff().strftime("%Y-%m-%d").to_string();
+            alarms::raise(&mut tx, Alarm::Differs, &day, now).await?;
+            tx.commit().await?;
+        }
+        Err(error) => tracing::warn!(error = error.code(), "the nightly comparison is tried again later"),
+    }
+    Ok(false)
+}
+
+/// Once a night from three o'clock on; at any hour where more than a night was missed.
+fn is_due(last: Option<Moment>, now: Moment, zone: &TimeZone) -> bool {
+    let hour = now.to_jiff().to_zoned_datetime(zone.clone()).hour();
+    let is_night = (3..6).contains(&hour);
+    match last {
+        None => is_night,
+        Some(last) => (is_night && last + DAY / 2 < now) || last + DAY * 5 / 4 < now,
+    }
+}
+
 async fn compare(app: &Shared, stripe: &Stripe, since: Moment, report: &mut Report) -> Result<(), Trouble> {
-    let theirs = at_stripe(app, stripe, since).await?;
+    let mut theirs = at_stripe(app, stripe, since).await?;
+    theirs.extend(balance(app, stripe, since).await?);
     let lines = figures::since(&app.db, since).await?;
-    // Disputes have no list of ours to be held against yet; what Stripe took for them shows in its balance.
-    let ours: HashMap<String, (String, i64)> = lines
-        .into_iter()
-        .filter(|(_, kind, ..)| matches!(kind, LineKind::Payment | LineKind::Refund))
-        .map(|(object, _, currency, amount)| (object, (currency, amount)))
-        .collect();
+    let ours: HashMap<String, (String, i64)> =
+        lines.into_iter().map(|(object, _, currency, amount)| (object, (currency, amount))).collect();
     let objects: HashSet<&String> = theirs.keys().chain(ours.keys()).collect();
     for object in objects {
         let (their, our) = (theirs.get(object), ours.get(object));
@@ -124,7 +180,7 @@ async fn at_stripe(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashM
     for invoice in calls::invoices(stripe, earlier).await? {
         let ours = match (invoice.attempt(), invoice.subscription()) {
             (Some(_), _) => true,
-            (None, Some(subscription)) => store::gift(&app.db, subscription).await?.is_some(),
+            (None, Some(subscription)) => gifts::of_subscription(&app.db, subscription).await?.is_some(),
             (None, None) => false,
         };
         if !ours || !invoice.is_paid() || invoice.amount_paid == 0 {
@@ -155,6 +211,36 @@ async fn at_stripe(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashM
         for line in apply::lines_of(&refund)?.into_iter().filter(|line| line.kind == LineKind::Refund) {
             found.insert(line.object_id, (line.money.currency.code().to_owned(), line.money.minor));
         }
+    }
+    Ok(found)
+}
+
+/// What the balance says beside payments and refunds: fees, disputes, refunds that came back. A fee or a dispute that we
+/// do not know is put into the ledger here, since it needs nobody to be told: Stripe may settle a charge after its event.
+async fn balance(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashMap<String, (String, i64)>, Trouble> {
+    let mut found = HashMap::new();
+    for moved in calls::movements(stripe, since).await? {
+        let Some(source) = moved.source.as_ref().and_then(Ref::object) else { continue };
+        let intent = source.payment_intent.as_ref().map(Ref::id).unwrap_or_default();
+        if !figures::has_payment(&app.db, intent).await? {
+            continue;
+        }
+        let amount = apply::money(Some(moved.amount), moved.currency.as_deref());
+        let lines: Vec<Line> = match (source.object.as_str(), amount) {
+            ("charge", _) => apply::fee(&moved.id, &moved, intent).into_iter().collect(),
+            ("dispute", Some(amount)) => apply::lines_of_dispute(&moved, intent, amount).collect(),
+            ("refund", Some(amount)) if moved.amount > 0 => {
+                found.insert(format!("{}:returned", source.id), (amount.currency.code().to_owned(), amount.minor));
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        let mut tx = app.db.begin().await?;
+        for line in lines {
+            store::add_line(&mut tx, &line, None).await?;
+            found.insert(line.object_id, (line.money.currency.code().to_owned(), line.money.minor));
+        }
+        tx.commit().await?;
     }
     Ok(found)
 }

@@ -128,7 +128,7 @@ async fn ask(
     let carried = Carried { address: to.as_str().to_owned(), month: wanted.month.clone(), language };
     let token = app.keys.link(REMIND, Some(now + LINK_LIFE), &carried);
     let link = app.config.link(&format!("/support/remind/confirm/{token}"));
-    let message = house(app.newsroom(), &app.config.base_url, language).confirm(to.clone(), &wanted.month, link);
+    let message = house(&app, language).confirm(to.clone(), &wanted.month, link);
     // One such mail to an address a day, whoever asks.
     let mark =
         app.keys.mark("support.remind.day", &[app.keys.index(Drawer::Donors, to), day_of(now).into_bytes()].concat());

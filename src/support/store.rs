@@ -1,13 +1,18 @@
-//! The room's tables: attempts, events, gifts and the ledger.
+//! The room's tables: attempts, events and the ledger here, the others each in a file of their own.
 
 use crate::clock::Moment;
 use crate::db::{Db, Result, Tx};
 use crate::money::{Currency, Money};
-use crate::support::{AttemptState, Choice, Frequency, Gift, GiftState, Line};
+use crate::support::{AttemptState, Choice, Frequency, Line};
 use crate::words::Language;
 
+pub mod alarms;
 pub mod figures;
+pub mod gifts;
+pub mod notices;
+pub mod reconciliations;
 pub mod reminders;
+pub mod turns;
 
 /// One press of the button.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -130,6 +135,17 @@ pub async fn unfinished(db: &Db, before: Moment, now: Moment) -> Result<Vec<Stri
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
+/// How many presses and how many refused payments there were since then: what tells that somebody tries cards.
+pub async fn tried(db: &Db, since: Moment) -> Result<(i64, i64)> {
+    db.read(
+        "SELECT (SELECT COUNT(*) FROM support_attempts WHERE created_at >= $1),
+             (SELECT COUNT(*) FROM support_events WHERE kind = 'payment_intent.payment_failed' AND received_at >= $1)",
+    )
+    .bind(since)
+    .one()
+    .await
+}
+
 /// What Stripe said has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -152,6 +168,8 @@ pub struct Due {
     pub kind: String,
     /// The object it is about.
     pub object_id: Option<String>,
+    /// When it came.
+    pub received_at: Moment,
     /// How often it was tried, this time included.
     pub tries: i64,
     /// Our number on it.
@@ -185,7 +203,7 @@ pub async fn take(db: &Db, lease: i64, now: Moment, until: Moment, limit: i64) -
          WHERE id IN (SELECT id FROM support_events WHERE state = 'waiting' AND next_at <= $3
                       ORDER BY next_at, created_at, id LIMIT $4)
            AND state = 'waiting' AND next_at <= $3
-         RETURNING id, kind, object_id, tries, lease",
+         RETURNING id, kind, object_id, received_at, tries, lease",
     )
     .bind(lease)
     .bind(until)
@@ -207,19 +225,29 @@ pub enum Outcome {
 }
 
 /// Ends an event, together with what it changed. No matter if our lease has run out: the change is made only once.
-pub async fn finish(tx: &mut Tx, event: &Due, outcome: Outcome, problem: Option<String>, now: Moment) -> Result<()> {
+pub async fn finish(
+    tx: &mut Tx,
+    event: &Due,
+    outcome: Outcome,
+    problem: Option<String>,
+    gift_id: Option<i64>,
+    now: Moment,
+) -> Result<()> {
     let state = match outcome {
         Outcome::Done => "done",
         Outcome::Ignored => "ignored",
         Outcome::Failed => "failed",
     };
-    tx.query("UPDATE support_events SET state = $2, problem = $3, finished_at = $4, lease = NULL WHERE id = $1")
-        .bind(event.id.clone())
-        .bind(state)
-        .bind(problem)
-        .bind(now)
-        .execute()
-        .await?;
+    tx.query(
+        "UPDATE support_events SET state = $2, problem = $3, finished_at = $4, gift_id = $5, lease = NULL WHERE id = $1",
+    )
+    .bind(event.id.clone())
+    .bind(state)
+    .bind(problem)
+    .bind(now)
+    .bind(gift_id)
+    .execute()
+    .await?;
     Ok(())
 }
 
@@ -275,122 +303,6 @@ pub async fn latest(tx: &mut Tx, object_id: &str, number: i64) -> Result<bool> {
         .execute()
         .await?;
     Ok(latest > 0)
-}
-
-/// What our row of a gift says.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct GiftRow {
-    /// Ours.
-    pub id: i64,
-    /// Stripe's.
-    pub subscription_id: String,
-    /// Stripe's id of who gives.
-    pub customer_id: Option<String>,
-    /// How often.
-    pub frequency: Frequency,
-    currency: String,
-    amount: i64,
-    /// The language of mails about it.
-    pub language: Language,
-    /// Where it is in its life.
-    pub state: GiftState,
-    /// When it began.
-    pub started_at: Moment,
-    /// When the next payment is due.
-    pub renews_at: Option<Moment>,
-    /// When it is to end.
-    pub ends_at: Option<Moment>,
-    /// When it ended.
-    pub ended_at: Option<Moment>,
-}
-
-impl GiftRow {
-    /// How much each time.
-    pub fn money(&self) -> Option<Money> {
-        Currency::from_code(&self.currency).ok().map(|currency| Money::new(self.amount, currency))
-    }
-}
-
-/// Writes a gift down as Stripe tells it. What has ended stays ended.
-pub async fn keep_gift(tx: &mut Tx, id: i64, gift: &Gift, language: Language) -> Result<()> {
-    tx.query(
-        "INSERT INTO support_gifts (id, subscription_id, customer_id, attempt_id, frequency, currency, amount, language,
-             state, started_at, renews_at, ends_at, ended_at, ended_why)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-         ON CONFLICT (subscription_id) DO UPDATE SET customer_id = excluded.customer_id, frequency = excluded.frequency,
-             currency = excluded.currency, amount = excluded.amount, state = excluded.state,
-             renews_at = excluded.renews_at, ends_at = excluded.ends_at, ended_at = excluded.ended_at,
-             ended_why = excluded.ended_why
-         WHERE support_gifts.state <> 'ended'",
-    )
-    .bind(id)
-    .bind(gift.subscription_id.clone())
-    .bind(gift.customer_id.clone())
-    .bind(gift.attempt_id)
-    .bind(gift.frequency)
-    .bind(gift.money.currency.code().to_owned())
-    .bind(gift.money.minor)
-    .bind(language)
-    .bind(gift.state)
-    .bind(gift.started_at)
-    .bind(gift.renews_at)
-    .bind(gift.ends_at)
-    .bind(gift.ended_at)
-    .bind(gift.ended_why.clone())
-    .execute()
-    .await?;
-    Ok(())
-}
-
-const GIFT: &str = "SELECT id, subscription_id, customer_id, frequency, currency, amount, language, state, started_at,
-     renews_at, ends_at, ended_at FROM support_gifts WHERE subscription_id = $1";
-
-/// The gift of that subscription.
-pub async fn gift(db: &Db, subscription_id: &str) -> Result<Option<GiftRow>> {
-    db.read(GIFT).bind(subscription_id.to_owned()).optional().await
-}
-
-/// The gift of that subscription, within a transaction.
-pub async fn gift_in(tx: &mut Tx, subscription_id: &str) -> Result<Option<GiftRow>> {
-    tx.query(GIFT).bind(subscription_id.to_owned()).optional().await
-}
-
-/// The gifts of whoever has that index, the running ones first.
-pub async fn gifts_of(db: &Db, donor: &[u8]) -> Result<Vec<GiftRow>> {
-    db.read(
-        "SELECT id, subscription_id, customer_id, frequency, currency, amount, language, state, started_at, renews_at,
-             ends_at, ended_at
-         FROM support_gifts WHERE donor = $1 AND state <> 'pending'
-         ORDER BY CASE state WHEN 'ended' THEN 1 ELSE 0 END, started_at DESC, id LIMIT 100",
-    )
-    .bind(donor.to_vec())
-    .all()
-    .await
-}
-
-/// Ties a gift to the index of who gives it.
-pub async fn tie(tx: &mut Tx, subscription_id: &str, donor: &[u8]) -> Result<()> {
-    tx.query("UPDATE support_gifts SET donor = $2 WHERE subscription_id = $1")
-        .bind(subscription_id.to_owned())
-        .bind(donor.to_vec())
-        .execute()
-        .await?;
-    Ok(())
-}
-
-/// Cuts every tie between that index and what was given. Refused (false) while one of the gifts still runs.
-pub async fn untie(tx: &mut Tx, donor: &[u8]) -> Result<bool> {
-    let (living,): (i64,) = tx
-        .query("SELECT COUNT(*) FROM support_gifts WHERE donor = $1 AND state <> 'ended'")
-        .bind(donor.to_vec())
-        .one()
-        .await?;
-    if living > 0 {
-        return Ok(false);
-    }
-    tx.query("UPDATE support_gifts SET donor = NULL WHERE donor = $1").bind(donor.to_vec()).execute().await?;
-    tx.query("UPDATE support_ledger SET donor = NULL WHERE donor = $1").bind(donor.to_vec()).execute().await?;
-    Ok(true)
 }
 
 /// Adds a line to the ledger; whether it is new. Neither Stripe's id nor a payment's intent counts twice.

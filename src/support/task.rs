@@ -19,10 +19,11 @@ use crate::clock::{DAY, Moment};
 use crate::db;
 use crate::keys::Drawer;
 use crate::mail::outbox::{self, Note};
-use crate::support::apply::{Trouble, apply, house};
+use crate::support::apply::{Trouble, apply};
+use crate::support::mail::house;
 use crate::support::store::{self, Due, Outcome, reminders};
 use crate::support::stripe::Stripe;
-use crate::support::{Frequency, REMINDERS, reminder_again_at};
+use crate::support::{Frequency, REMINDERS, alarms, notices, reconcile, reminder_again_at};
 use crate::worker::Task;
 
 /// The task that applies events; the webhook wakes it.
@@ -41,8 +42,8 @@ pub const RETRY: [Duration; 11] = [
     Duration::from_secs(14 * 3_600),
     Duration::from_secs(14 * 3_600),
 ];
-/// After so many tries a refund without a payment is somebody else's: a day has passed.
-const FOREIGN: i64 = 8;
+/// After so long a refund without a payment is somebody else's.
+const FOREIGN: Duration = DAY;
 const LEASE: Duration = Duration::from_secs(120);
 const BATCH: i64 = 16;
 /// An attempt without news for so long is looked up: its event may never have been made.
@@ -53,8 +54,15 @@ pub(super) const KEEP: Duration = Duration::from_secs(45 * 24 * 3_600);
 /// The room's tasks.
 pub fn tasks() -> Vec<Task<Shared>> {
     vec![
+        Task::new("giving-alarms", Duration::from_secs(60), |app: Shared| async move { alarms::tell(&app).await }),
         Task::new(EVENTS, Duration::from_secs(10), |app: Shared| async move { step(&app).await }),
         Task::new("stripe-attempts", Duration::from_secs(900), |app: Shared| async move { sweep(&app).await }),
+        Task::new("gift-notices", Duration::from_secs(3_600), |app: Shared| async move { notices::step(&app).await }),
+        Task::new(
+            "stripe-reconcile",
+            Duration::from_secs(600),
+            |app: Shared| async move { reconcile::nightly(&app).await },
+        ),
         Task::new("reminders", Duration::from_secs(600), |app: Shared| async move { remind(&app).await }),
         Task::new("stripe-tidy", DAY, |app: Shared| async move { tidy(&app).await }),
     ]
@@ -79,7 +87,7 @@ async fn one(app: &App, stripe: &Stripe, event: &Due) -> db::Result<()> {
         Err(trouble) => trouble,
     };
     let now = app.clock.now();
-    if matches!(&trouble, Trouble::Stripe(error) if error.is_missing()) || is_foreign(&trouble, event) {
+    if matches!(&trouble, Trouble::Stripe(error) if error.is_missing()) || is_foreign(&trouble, event, now) {
         return end(app, event, Outcome::Ignored, Some(trouble.code())).await;
     }
     match usize::try_from(event.tries - 1).ok().and_then(|tries| RETRY.get(tries)) {
@@ -90,7 +98,8 @@ async fn one(app: &App, stripe: &Stripe, event: &Due) -> db::Result<()> {
                 error = trouble.code(),
                 "an event is tried again later"
             );
-            store::put_off(&app.db, event, now + *pause, trouble.code()).await
+            store::put_off(&app.db, event, now + *pause, trouble.code()).await?;
+            hurry_if_paid(app, &trouble, now).await
         }
         None => {
             tracing::error!(event = event.id, kind = event.kind, error = trouble.code(), "an event was given up");
@@ -99,13 +108,25 @@ async fn one(app: &App, stripe: &Stripe, event: &Due) -> db::Result<()> {
     }
 }
 
-fn is_foreign(trouble: &Trouble, event: &Due) -> bool {
-    matches!(trouble, Trouble::NoPaymentYet) && event.tries >= FOREIGN
+/// The payment that an event waits for may have come while the event was being put off, and found nobody to hurry. Who
+/// comes second sees the other: this looks again, now that the event says what it waits for.
+async fn hurry_if_paid(app: &App, trouble: &Trouble, now: Moment) -> db::Result<()> {
+    let Trouble::NoPaymentYet(intent) = trouble else { return Ok(()) };
+    if !store::figures::has_payment(&app.db, intent).await? {
+        return Ok(());
+    }
+    let mut tx = app.db.begin().await?;
+    store::hurry(&mut tx, &trouble.code(), now).await?;
+    tx.commit().await
+}
+
+fn is_foreign(trouble: &Trouble, event: &Due, now: Moment) -> bool {
+    matches!(trouble, Trouble::NoPaymentYet(_)) && event.received_at + FOREIGN < now
 }
 
 pub(super) async fn end(app: &App, event: &Due, outcome: Outcome, problem: Option<String>) -> db::Result<()> {
     let mut tx = app.db.begin().await?;
-    store::finish(&mut tx, event, outcome, problem, app.clock.now()).await?;
+    store::finish(&mut tx, event, outcome, problem, None, app.clock.now()).await?;
     tx.commit().await
 }
 
@@ -194,6 +215,9 @@ fn reminder_mail(app: &App, reminder: &reminders::Due, again: Option<Moment>) ->
 /// # Errors
 /// When the database fails.
 pub async fn tidy(app: &Shared) -> db::Result<bool> {
-    store::tidy(&app.db, app.clock.now() - KEEP).await?;
+    let now = app.clock.now();
+    store::tidy(&app.db, now - KEEP).await?;
+    store::notices::tidy(&app.db, now - notices::KEEP).await?;
+    store::reconciliations::tidy(&app.db, now - KEEP).await?;
     Ok(false)
 }

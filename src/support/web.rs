@@ -18,11 +18,15 @@ use crate::support::calls::{self, Checkout};
 use crate::support::mail::day;
 use crate::support::store::{self, Attempt};
 use crate::support::stripe::{Stripe, StripeError};
-use crate::support::{AttemptState, Choice, Frequency, apply, manage, remind, webhook};
+use crate::support::{
+    AttemptState, Choice, Frequency, apply, challenge, change, covering, held, manage, remind, webhook,
+};
 use crate::web::{FRAMEABLE, Form, FormAge, Page, Peer, Problem, Rule, render, wants_json};
 
 /// Presses of the button from one network: enough for a family, too few to try cards.
 const CHECKOUTS: Rule = Rule { name: "support.checkout", burst: 10, per: Duration::from_secs(600) };
+/// Presses from one address.
+const FROM_ADDRESS: Rule = Rule { name: "support.checkout.address", burst: 6, per: Duration::from_secs(600) };
 /// Presses in all: a newsroom's best hour, and an attack's first minute.
 const ALL_CHECKOUTS: Rule = Rule { name: "support.checkout.all", burst: 600, per: Duration::from_secs(600) };
 /// Looks at the page of thanks, each of which asks Stripe.
@@ -39,6 +43,9 @@ pub fn routes() -> Router<Shared> {
         .merge(webhook::routes())
         .merge(remind::routes())
         .merge(manage::routes())
+        .merge(change::routes())
+        .merge(held::routes())
+        .merge(challenge::routes())
         .merge(crate::support::desk::routes())
 }
 
@@ -94,7 +101,8 @@ async fn show(State(app): State<Shared>, page: Page, Query(asked): Query<Asked>)
     if app.stripe.is_none() {
         return closed(page, StatusCode::OK);
     }
-    show_ask(page, &asked, Faults::default(), None, StatusCode::OK)
+    let task = challenge::is_on(&app).await?;
+    show_ask(page, &asked, Faults::default(), None, task, StatusCode::OK)
 }
 
 fn show_ask(
@@ -102,11 +110,13 @@ fn show_ask(
     asked: &Asked,
     faults: Faults,
     trouble: Option<String>,
+    task: bool,
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let Some(ask) = Ask::new(&page.newsroom, page.words, asked, faults) else {
         return closed(page, StatusCode::OK);
     };
+    let (ask, page) = (Ask { task, ..ask }, page.shown_at("/support"));
     let appeal = page.newsroom.support.appeal.as_deref().map(markdown);
     let shown = render(&SupportPage { title: title(&page), lede: lede(&page), appeal, ask, trouble, page })?;
     Ok((status, shown).into_response())
@@ -128,6 +138,8 @@ fn closed(page: Page, status: StatusCode) -> Result<Response, Problem> {
 /// The ask in a frame on the newsroom's own site.
 async fn frame(State(app): State<Shared>, page: Page, Query(asked): Query<Asked>) -> Result<Response, Problem> {
     let ask = Ask::new(&page.newsroom, page.words, &asked, Faults::default()).filter(|_| app.stripe.is_some());
+    let task = challenge::is_on(&app).await?;
+    let ask = ask.map(|ask| Ask { task, ..ask });
     let shown = match ask {
         Some(ask) => render(&FramePage { title: title(&page), lede: lede(&page), ask, page })?,
         None => render(&ClosedFrame { title: title(&page), page })?,
@@ -174,12 +186,23 @@ async fn check_out(
     if let Some(network) = peer.network() {
         app.limits.check(&CHECKOUTS, &network)?;
     }
+    if let Some(address) = peer.address() {
+        app.limits.check(&FROM_ADDRESS, &address)?;
+    }
     app.limits.check(&ALL_CHECKOUTS, "")?;
-    let choice = match asked.choice(&page.newsroom) {
+    let task = challenge::is_on(&app).await?;
+    let choice = match asked.choice(&page.newsroom, page.words.language()) {
         Ok(choice) => choice,
         Err(faults) if json => return Err(Problem::Bad(ask::sentences(&page.newsroom, page.words, &asked, faults))),
-        Err(faults) => return show_ask(page, &asked, faults, None, StatusCode::UNPROCESSABLE_ENTITY),
+        Err(faults) => return show_ask(page, &asked, faults, None, task, StatusCode::UNPROCESSABLE_ENTITY),
     };
+    if task && !challenge::may_pass(&app, asked.altcha.as_deref()) {
+        if json {
+            return Err(Problem::TooMany);
+        }
+        let trouble = Some(page.say("support-task-again"));
+        return show_ask(page, &asked, Faults::default(), trouble, task, StatusCode::TOO_MANY_REQUESTS);
+    }
     match lead_to_checkout(&app, stripe, &page, &asked, choice).await {
         Ok(url) if json => Ok(Json(serde_json::json!({ "url": url })).into_response()),
         Ok(url) => Ok(Redirect::to(&url).into_response()),
@@ -190,7 +213,7 @@ async fn check_out(
                 return Err(Problem::Closed);
             }
             let trouble = Some(page.say("support-stripe-down"));
-            show_ask(page, &asked, Faults::default(), trouble, StatusCode::SERVICE_UNAVAILABLE)
+            show_ask(page, &asked, Faults::default(), trouble, task, StatusCode::SERVICE_UNAVAILABLE)
         }
     }
 }
@@ -213,7 +236,13 @@ async fn lead_to_checkout(
     asked: &Asked,
     choice: Choice,
 ) -> Result<String, Lost> {
-    let mut press = press(app, asked, choice);
+    let asked_for = choice;
+    let choice = match asked.fee(&page.newsroom, page.words.language()) {
+        Some(fee) => Choice { money: covering(choice.money, fee), ..choice },
+        None => choice,
+    };
+    let back = back(app, page, asked, asked_for);
+    let mut press = press(app, asked, choice, &back);
     loop {
         let now = app.clock.now();
         let attempt = store::press(&app.db, db::new_id(), press.as_deref(), choice, page.words.language(), now).await?;
@@ -221,7 +250,7 @@ async fn lead_to_checkout(
             (Some(session), AttemptState::Paid | AttemptState::Pending) => return Ok(thanks_link(page, session)),
             (_, state) if state.is_over() => None,
             (Some(session), _) => Some(calls::session(stripe, session).await?),
-            (None, _) => Some(open(app, stripe, page, &attempt, choice).await?),
+            (None, _) => Some(open(app, stripe, page, &attempt, choice, back.clone()).await?),
         };
         if let Some(session) = session {
             match (apply::state_of(&session), session.url) {
@@ -243,17 +272,33 @@ async fn lead_to_checkout(
     }
 }
 
+/// Where whoever leaves Checkout comes back to: the ask, as it was, in the language that they read.
+fn back(app: &App, page: &Page, asked: &Asked, choice: Choice) -> String {
+    let Choice { frequency, money } = choice;
+    let (amount, currency) = (money.plain(), money.currency.lower());
+    let cover = if asked.cover_fee.is_some() { "&cover_fee=1" } else { "" };
+    let path = format!("/support?frequency={frequency}&amount={amount}&currency={currency}{cover}");
+    app.config.link(&page.href(&path))
+}
+
 /// What makes a press itself: the form's own token and what was chosen. A form without a token of ours is always new.
-fn press(app: &App, asked: &Asked, choice: Choice) -> Option<Vec<u8>> {
+fn press(app: &App, asked: &Asked, choice: Choice, back: &str) -> Option<Vec<u8>> {
     let token = asked.form.as_deref()?;
     app.keys.read_link::<Moment>(FormAge::PURPOSE, token, app.clock.now()).ok()?;
     let Choice { frequency, money } = choice;
-    let pressed = format!("{token}\n{frequency}\n{}\n{}", money.minor, money.currency);
+    let pressed = format!("{token}\n{frequency}\n{}\n{}\n{back}", money.minor, money.currency);
     Some(app.keys.mark("support.press", pressed.as_bytes()).to_vec())
 }
 
 /// Asks Stripe for the attempt's page and notes it. Refused, the attempt is over: its key would bring the refusal again.
-async fn open(app: &App, stripe: &Stripe, page: &Page, attempt: &Attempt, choice: Choice) -> Result<Session, Lost> {
+async fn open(
+    app: &App,
+    stripe: &Stripe,
+    page: &Page,
+    attempt: &Attempt,
+    choice: Choice,
+    back: String,
+) -> Result<Session, Lost> {
     let made = calls::check_out(
         stripe,
         &Checkout {
@@ -263,6 +308,7 @@ async fn open(app: &App, stripe: &Stripe, page: &Page, attempt: &Attempt, choice
             language: attempt.language,
             donation: page.newsroom.support.word == "donate",
             base_url: &app.config.base_url,
+            back,
         },
     )
     .await;
@@ -305,6 +351,8 @@ struct UnfinishedPage {
     page: Page,
     title: String,
     lede: String,
+    /// Where to begin again.
+    again: String,
 }
 
 /// Shows what Stripe says now, whether or not its event has come. Changes nothing.
@@ -315,12 +363,11 @@ async fn thanks(
     Query(back): Query<Back>,
 ) -> Result<Response, Problem> {
     let stripe = app.stripe.as_ref().ok_or(Problem::NotFound)?;
-    let attempt =
-        store::attempt_of(&app.db, back.session.as_deref().unwrap_or_default()).await?.ok_or(Problem::NotFound)?;
     if let Some(network) = peer.network() {
         app.limits.check(&THANKS, &network)?;
     }
-    let (choice, id) = attempt.choice().zip(attempt.session_id).ok_or(Problem::NotFound)?;
+    let id = back.session.filter(|id| id.starts_with("cs_") && webhook::is_name(id)).ok_or(Problem::NotFound)?;
+    let known = store::attempt_of(&app.db, &id).await?;
     let session = match calls::session(stripe, &id).await {
         Ok(session) => Some(session),
         // Whoever comes back from paying is thanked all the same, as far as we know.
@@ -329,13 +376,29 @@ async fn thanks(
             None
         }
     };
+    // A page that ran out and was begun anew has another id, and the same attempt.
+    let attempt = match (known, session.as_ref().and_then(Session::attempt)) {
+        (Some(attempt), _) => attempt,
+        (None, Some(attempt)) => store::attempt(&app.db, attempt).await?.ok_or(Problem::NotFound)?,
+        (None, None) => return Err(Problem::NotFound),
+    };
+    let page = page.speaking(attempt.language);
+    let choice = attempt.choice().ok_or(Problem::NotFound)?;
     let state = session.as_ref().map_or(attempt.state, apply::state_of);
     let amount = choice.money.display(page.words.language());
     if matches!(state, AttemptState::Failed | AttemptState::Expired | AttemptState::Refused)
         || (state == AttemptState::Open && session.is_some())
     {
         let lede = page.say(if state == AttemptState::Failed { "support-failed" } else { "support-unfinished" });
-        return render(&UnfinishedPage { title: page.say("support-unfinished-title"), lede, page });
+        let presets = format!(
+            "/support?frequency={}&amount={}&currency={}",
+            choice.frequency,
+            choice.money.plain(),
+            choice.money.currency.lower()
+        );
+        let recovery = session.as_ref().and_then(Session::recovery).map(str::to_owned);
+        let again = recovery.unwrap_or_else(|| page.href(&presets));
+        return render(&UnfinishedPage { title: page.say("support-unfinished-title"), lede, again, page });
     }
     let pending = state != AttemptState::Paid;
     let key = match (pending, choice.frequency) {

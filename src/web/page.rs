@@ -6,8 +6,8 @@ use crate::newsroom::Newsroom;
 use crate::words::{Language, Words};
 use askama::Template;
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use axum::response::{Html, IntoResponse, Response};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Page {
     pub newsroom: Arc<Newsroom>,
     /// Its path, without the query.
     pub path: String,
+    /// Where the same page can be asked for again: its path and query but for the language. None where it answers a form.
+    again: Option<String>,
     /// Whether the address asks for a language, so that links go on asking.
     asked: bool,
     app: Shared,
@@ -35,13 +37,25 @@ impl FromRequestParts<Shared> for Page {
         let accepts = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
         let language =
             asked.or_else(|| accepts.and_then(Language::accepted)).unwrap_or_else(|| Page::house_language(app));
-        Ok(Page::new(app, language, parts.uri.path(), asked.is_some()))
+        let mut page = Page::new(app, language, parts.uri.path(), asked.is_some());
+        if parts.method == Method::GET {
+            let rest: Vec<&str> = query.split('&').filter(|p| !p.is_empty() && !p.starts_with("lang=")).collect();
+            page = page.shown_at(&[parts.uri.path(), &rest.join("&")].join("?"));
+        }
+        Ok(page)
     }
 }
 
 impl Page {
     fn new(app: &Shared, language: Language, path: &str, asked: bool) -> Page {
-        Page { words: Words::of(language), newsroom: app.newsroom(), path: path.to_owned(), asked, app: app.clone() }
+        Page {
+            words: Words::of(language),
+            newsroom: app.newsroom(),
+            path: path.to_owned(),
+            again: None,
+            asked,
+            app: app.clone(),
+        }
     }
 
     fn house_language(app: &Shared) -> Language {
@@ -54,6 +68,13 @@ impl Page {
         if !self.asked {
             self.words = Words::of(language);
         }
+        self
+    }
+
+    /// The page that answers a form, as one that can be asked for at that address.
+    #[must_use]
+    pub fn shown_at(mut self, address: &str) -> Page {
+        self.again = Some(address.trim_end_matches('?').to_owned());
         self
     }
 
@@ -81,10 +102,12 @@ impl Page {
         self.asked
     }
 
-    /// This page in each other language: tag, name, link.
+    /// This page in each other language: tag, name, link. None for a page that cannot be asked for again.
     pub fn others(&self) -> Vec<(&'static str, &'static str, String)> {
         let other = |l: &Language| *l != self.words.language();
-        let link = |l: Language| (l.as_str(), l.own_name(), format!("{}?lang={}", self.path, l.as_str()));
+        let Some(again) = &self.again else { return Vec::new() };
+        let join = if again.contains('?') { '&' } else { '?' };
+        let link = |l: Language| (l.as_str(), l.own_name(), format!("{again}{join}lang={}", l.as_str()));
         Language::ALL.into_iter().filter(other).map(link).collect()
     }
 

@@ -13,20 +13,30 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// not know yet. Counting all readers behind such a proxy as one would shut them all out, so it is not counted at all;
 /// `friday check` says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer(Option<IpNet>);
+pub struct Peer {
+    network: Option<IpNet>,
+    /// A keyed mark of the address itself: what it was, nobody can read from it.
+    address: Option<String>,
+}
 
 impl Peer {
     /// What limits count by.
     pub fn network(&self) -> Option<String> {
-        self.0.map(|network| network.to_string())
+        self.network.map(|network| network.to_string())
+    }
+
+    /// What narrower limits count by: a mark of the one address, of an IPv6 one its /64.
+    pub fn address(&self) -> Option<String> {
+        self.address.clone()
     }
 
     /// Whether the request came from this machine, without a proxy in between.
     pub fn is_local(&self) -> bool {
-        self.0.is_none()
+        self.network.is_none()
     }
 
-    fn new(direct: IpAddr, forwarded: &str, trusted: &[IpNet]) -> Peer {
+    /// The address that a request comes from; none for this machine itself.
+    fn find(direct: IpAddr, forwarded: &str, trusted: &[IpNet]) -> Option<IpAddr> {
         let mut peer = direct.to_canonical();
         let is_trusted = |ip: &IpAddr| trusted.iter().any(|network| network.contains(ip));
         // From the nearest proxy outward, as long as each is one of ours.
@@ -39,16 +49,16 @@ impl Peer {
                 Err(_) => break,
             }
         }
-        Peer((!peer.is_loopback()).then(|| prefix(peer)))
+        (!peer.is_loopback()).then_some(peer)
     }
 }
 
-fn prefix(ip: IpAddr) -> IpNet {
+fn prefix(ip: IpAddr, of_v4: u8, of_v6: u8) -> IpNet {
     match ip {
-        // OK because 24 is the length of a prefix.
-        IpAddr::V4(ip) => Ipv4Net::new(ip, 24).expect("a length").trunc().into(),
-        // OK because 48 is one as well.
-        IpAddr::V6(ip) => Ipv6Net::new(ip, 48).expect("a length").trunc().into(),
+        // OK because the callers below ask for 24 and 32, which are lengths of a prefix.
+        IpAddr::V4(ip) => Ipv4Net::new(ip, of_v4).expect("a length").trunc().into(),
+        // OK because 48 and 64 are as well.
+        IpAddr::V6(ip) => Ipv6Net::new(ip, of_v6).expect("a length").trunc().into(),
     }
 }
 
@@ -61,7 +71,12 @@ impl FromRequestParts<Shared> for Peer {
         // Several fields are one list (RFC 9110, 5.3).
         let forwarded: Vec<&str> =
             parts.headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
-        Ok(Peer::new(direct, &forwarded.join(","), &app.config.trusted_proxies))
+        let found = Peer::find(direct, &forwarded.join(","), &app.config.trusted_proxies);
+        let mark = |ip| app.keys.mark("limits.address", prefix(ip, 32, 64).to_string().as_bytes());
+        Ok(Peer {
+            network: found.map(|ip| prefix(ip, 24, 48)),
+            address: found.map(|ip| data_encoding::HEXLOWER.encode(&mark(ip))),
+        })
     }
 }
 
@@ -72,7 +87,10 @@ mod tests {
     #[test]
     fn a_forwarded_address_is_believed_only_from_our_proxy() {
         let trusted = ["127.0.0.1/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
-        let peer = |direct: &str, forwarded: &str| Peer::new(direct.parse().unwrap(), forwarded, &trusted).network();
+        let peer = |direct: &str, forwarded: &str| {
+            let found = Peer::find(direct.parse().unwrap(), forwarded, &trusted);
+            found.map(|ip| prefix(ip, 24, 48).to_string())
+        };
         assert_eq!(peer("127.0.0.1", "198.51.100.7").as_deref(), Some("198.51.100.0/24"));
         assert_eq!(peer("127.0.0.1", "203.0.113.1, 198.51.100.7, 10.1.1.1").as_deref(), Some("198.51.100.0/24"));
         assert_eq!(peer("192.0.2.1", "198.51.100.7").as_deref(), Some("192.0.2.0/24"), "a stranger's word");

@@ -95,7 +95,7 @@ impl World {
     /// Whether a subscription still runs in the period that something was planned for.
     fn runs(&self, id: &str, period_end: i64) -> Option<Value> {
         let subscription = self.find(id)?;
-        let is_live = ["active", "past_due"].iter().any(|status| subscription["status"] == *status);
+        let is_live = ["active", "past_due", "trialing"].iter().any(|status| subscription["status"] == *status);
         let is_its = number(subscription, "/items/data/0/current_period_end") == period_end;
         (is_live && is_its).then(|| subscription.clone())
     }
@@ -134,7 +134,10 @@ impl World {
             let start = &subscription["items"]["data"][0]["current_period_start"];
             self.set(&text(&invoice, "/id"), json!({ "period_start": start }))
         };
-        let fields = json!({ "items": items, "latest_invoice": invoice["id"] });
+        let mut fields = json!({ "items": items, "latest_invoice": invoice["id"] });
+        if subscription["status"] == "trialing" {
+            fields["status"] = json!("active");
+        }
         self.change(id, fields, "customer.subscription.updated");
         let invoice_id = text(&invoice, "/id");
         if subscription["pause_collection"]["behavior"] == "keep_as_draft" {
@@ -149,7 +152,8 @@ impl World {
     /// A draft becomes final, and is paid, or is void where collection is paused.
     pub(super) fn finalize_invoice(&mut self, id: &str) {
         let invoice = self.get(id);
-        if invoice["status"] != "draft" {
+        // A draft of a subscription that has ended stays one.
+        if invoice["status"] != "draft" || invoice["auto_advance"] == false {
             return;
         }
         let subscription = self.get(&subscription_of(&invoice));
@@ -375,6 +379,22 @@ impl World {
         if is_it && self.get(id)["status"] != "canceled" {
             self.change(id, json!({ "pause_collection": null }), "customer.subscription.updated");
         }
+    }
+
+    /// A trial begins: Stripe makes an invoice of nothing, which is paid at once, and the next one when it ends.
+    pub(super) fn begin_trial(&mut self, id: &str, end: i64) {
+        let subscription = self.get(id);
+        let invoice = text(&self.invoice(&subscription, "subscription_update"), "/id");
+        let nothing = json!({
+            "amount_due": 0, "amount_remaining": 0, "subtotal": 0, "subtotal_excluding_tax": 0, "total": 0,
+            "total_excluding_tax": 0,
+        });
+        self.set(&invoice, nothing);
+        self.change(id, json!({ "latest_invoice": invoice }), "customer.subscription.updated");
+        self.emit("invoice.created", self.get(&invoice));
+        self.make_final(&invoice);
+        self.invoice_paid(&invoice);
+        self.plan_period(id, end);
     }
 
     /// Another interval begins now and is billed now.

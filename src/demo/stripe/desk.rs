@@ -425,6 +425,16 @@ impl World {
         }
     }
 
+    /// Sets until when every card of a customer is good.
+    pub fn set_card_end(&mut self, customer: &str, year: i64, month: i64) {
+        for method in self.belonging("payment_method", "customer", customer) {
+            let mut card = method["card"].clone();
+            card["exp_year"] = serde_json::json!(year);
+            card["exp_month"] = serde_json::json!(month);
+            self.set(&text(&method, "/id"), serde_json::json!({ "card": card }));
+        }
+    }
+
     /// A refund in Stripe's dashboard: the same rules as through the API.
     pub fn refund_by_hand(&mut self, charge: &str, amount: Option<i64>) -> Result<Value, Error> {
         let mut form = format!("charge={charge}");

@@ -147,6 +147,7 @@ const SUBSCRIPTION: &str = "
     pause_collection.resumes_at int
     payment_behavior allow_incomplete|default_incomplete|error_if_incomplete|pending_if_incomplete
     proration_behavior always_invoice|create_prorations|none
+    trial_end int
 ";
 
 const SUBSCRIPTION_LIST: &str = "

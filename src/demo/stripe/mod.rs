@@ -218,6 +218,11 @@ impl StandIn {
         self.app.enter().world.set_cards(customer, does);
     }
 
+    /// Sets until when the cards of a customer are good, as year and month.
+    pub fn set_card_end(&self, customer: &str, year: i64, month: i64) {
+        self.app.enter().world.set_card_end(customer, year, month);
+    }
+
     /// A cardholder disputes a charge. Answers the dispute.
     pub fn open_dispute(&self, charge: &str) -> Result<Value, Error> {
         let dispute = self.app.enter().world.open_dispute(charge, "fraudulent");
@@ -230,6 +235,13 @@ impl StandIn {
         let dispute = self.app.enter().world.close_dispute(dispute, is_won);
         self.app.wake();
         dispute
+    }
+
+    /// A subscription is ended in Stripe's dashboard, at once.
+    pub fn end_subscription(&self, id: &str) -> Result<Value, Error> {
+        let ended = self.app.enter().world.cancel_subscription(id, &params::Params::default());
+        self.app.wake();
+        ended
     }
 
     /// A refund is made in Stripe's dashboard; none for all that is left.

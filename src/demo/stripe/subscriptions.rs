@@ -51,7 +51,7 @@ impl World {
     /// `POST /v1/subscriptions/{id}`
     pub fn update_subscription(&mut self, id: &str, params: &Params) -> Result<Value, Error> {
         let before = self.named("subscription", id, "id")?;
-        if before["status"] == "canceled" && !params.has("metadata") {
+        if before["status"] == "canceled" && !params.has("metadata") && !params.has("cancellation_details") {
             let message = "A canceled subscription can only update its cancellation_details and metadata.";
             return Err(Error::bad("", message));
         }
@@ -70,11 +70,32 @@ impl World {
         self.update_end(&before, params, &mut fields)?;
         self.update_pause(id, params, &mut fields)?;
         let new_period = self.update_items(&before, params, &mut fields)?;
+        let trial = self.update_trial(&before, params, &mut fields)?;
         self.change(id, fields, "customer.subscription.updated");
-        if new_period {
-            self.bill_new_period(id);
+        match trial {
+            Some(end) => self.begin_trial(id, end),
+            None if new_period => self.bill_new_period(id),
+            None => {}
         }
         Ok(self.get(id))
+    }
+
+    /// A trial puts the next bill off until it ends; the period begins there.
+    fn update_trial(&self, before: &Value, params: &Params, fields: &mut Value) -> Result<Option<i64>, Error> {
+        let Some(end) = params.integer("trial_end") else { return Ok(None) };
+        if end <= self.now || before["status"] == "past_due" {
+            return Err(Error::bad("trial_end", "`trial_end` must be in the future, and nothing may be owed."));
+        }
+        if fields["items"].is_null() {
+            fields["items"] = before["items"].clone();
+        }
+        fields["items"]["data"][0]["current_period_start"] = json!(self.now);
+        fields["items"]["data"][0]["current_period_end"] = json!(end);
+        fields["billing_cycle_anchor"] = json!(end);
+        fields["status"] = json!("trialing");
+        fields["trial_start"] = json!(self.now);
+        fields["trial_end"] = json!(end);
+        Ok(Some(end))
     }
 
     fn update_end(&mut self, before: &Value, params: &Params, fields: &mut Value) -> Result<(), Error> {

@@ -44,6 +44,102 @@ pub async fn ledger(db: &Db, currency: &str, limit: i64, offset: i64) -> Result<
     .await
 }
 
+/// A line of the ledger as the accountant gets it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Row {
+    /// When it moved.
+    pub at: Moment,
+    /// What kind of movement.
+    pub kind: LineKind,
+    /// How often its payment is given.
+    pub frequency: Option<Frequency>,
+    /// ISO 4217.
+    pub currency: String,
+    amount: i64,
+    /// Stripe's id of the movement.
+    pub object_id: String,
+    /// Stripe's id of the payment it belongs to.
+    pub payment_intent: Option<String>,
+    /// Stripe's id of the recurring gift it belongs to.
+    pub subscription_id: Option<String>,
+}
+
+impl Row {
+    /// How much; below zero where it left us.
+    pub fn money(&self) -> Option<Money> {
+        Currency::from_code(&self.currency).ok().map(|currency| Money::new(self.amount, currency))
+    }
+}
+
+/// Some lines of the ledger between two moments, in all currencies, oldest first, behind the line of that moment and id.
+pub async fn rows(db: &Db, from: Moment, to: Moment, after: (Moment, String), limit: i64) -> Result<Vec<Row>> {
+    db.read(
+        "SELECT line.at, line.kind, COALESCE(line.frequency, paid.frequency) AS frequency, line.currency, line.amount,
+             line.object_id, line.payment_intent, gift.subscription_id
+         FROM support_ledger line
+         LEFT JOIN support_ledger paid ON paid.kind = 'payment' AND paid.payment_intent = line.payment_intent
+         LEFT JOIN support_gifts gift ON gift.id = COALESCE(line.gift_id, paid.gift_id)
+         WHERE line.at >= $1 AND line.at < $2 AND (line.at > $3 OR (line.at = $3 AND line.object_id > $4))
+         ORDER BY line.at, line.object_id LIMIT $5",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(after.0)
+    .bind(after.1)
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// The lines of one gift, oldest first.
+pub async fn of_gift(db: &Db, gift_id: i64) -> Result<Vec<Entry>> {
+    db.read(
+        "SELECT line.object_id, line.kind, COALESCE(line.frequency, paid.frequency) AS frequency, line.currency,
+             line.amount, line.at
+         FROM support_ledger line
+         LEFT JOIN support_ledger paid ON paid.kind = 'payment' AND paid.payment_intent = line.payment_intent
+         WHERE COALESCE(line.gift_id, paid.gift_id) = $1
+         ORDER BY line.at, line.object_id LIMIT 1000",
+    )
+    .bind(gift_id)
+    .all()
+    .await
+}
+
+/// An event about a gift.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Told {
+    /// Stripe's id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// When Stripe made it.
+    pub created_at: Moment,
+}
+
+/// The events about one gift that are still kept, oldest first.
+pub async fn events_of(db: &Db, gift_id: i64) -> Result<Vec<Told>> {
+    db.read("SELECT id, kind, created_at FROM support_events WHERE gift_id = $1 ORDER BY created_at, id LIMIT 1000")
+        .bind(gift_id)
+        .all()
+        .await
+}
+
+/// What Stripe kept and what is left of what came in between two moments.
+pub async fn after_fees(db: &Db, currency: &str, from: Moment, to: Moment) -> Result<i64> {
+    let (sum,): (i64,) = db
+        .read(
+            "SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM support_ledger
+             WHERE currency = $1 AND at >= $2 AND at < $3",
+        )
+        .bind(currency.to_owned())
+        .bind(from)
+        .bind(to)
+        .one()
+        .await?;
+    Ok(sum)
+}
+
 /// How many lines the ledger has in a currency.
 pub async fn lines(db: &Db, currency: &str) -> Result<i64> {
     let (count,) =
@@ -91,34 +187,20 @@ pub struct Standing {
     pub state: GiftState,
     /// How many.
     pub count: i64,
-    /// Their sum each time, in minor units.
-    pub sum: i64,
+    /// What they come to in a month, in minor units: a twelfth of each annual one, rounded down.
+    pub monthly: i64,
 }
 
 /// All recurring gifts in a currency that have not ended.
 pub async fn standing(db: &Db, currency: &str) -> Result<Vec<Standing>> {
     db.read(
-        "SELECT frequency, state, COUNT(*) AS count, CAST(SUM(amount) AS BIGINT) AS sum
+        "SELECT frequency, state, COUNT(*) AS count,
+             CAST(SUM(CASE frequency WHEN 'annual' THEN amount / 12 ELSE amount END) AS BIGINT) AS monthly
          FROM support_gifts WHERE currency = $1 AND state IN ('active', 'failing', 'paused')
          GROUP BY frequency, state ORDER BY frequency, state",
     )
     .bind(currency.to_owned())
     .all()
-    .await
-}
-
-/// How many recurring gifts began and how many ended between two moments. One whose first payment never came is neither.
-pub async fn came_and_went(db: &Db, currency: &str, from: Moment, to: Moment) -> Result<(i64, i64)> {
-    db.read(
-        "SELECT COUNT(*) FILTER (WHERE started_at >= $2 AND started_at < $3),
-             COUNT(*) FILTER (WHERE ended_at >= $2 AND ended_at < $3)
-         FROM support_gifts
-         WHERE currency = $1 AND id IN (SELECT gift_id FROM support_ledger WHERE kind = 'payment' AND gift_id IS NOT NULL)",
-    )
-    .bind(currency.to_owned())
-    .bind(from)
-    .bind(to)
-    .one()
     .await
 }
 
@@ -193,14 +275,12 @@ pub async fn given_up(db: &Db) -> Result<Vec<GivenUp>> {
     .await
 }
 
-/// Every line since then but fees, for the reconciliation: object, kind, currency, amount.
+/// Every line since then, for the reconciliation: object, kind, currency, amount.
 pub async fn since(db: &Db, since: Moment) -> Result<Vec<(String, LineKind, String, i64)>> {
-    db.read(
-        "SELECT object_id, kind, currency, amount FROM support_ledger WHERE at >= $1 AND kind <> 'fee' ORDER BY at, object_id",
-    )
-    .bind(since)
-    .all()
-    .await
+    db.read("SELECT object_id, kind, currency, amount FROM support_ledger WHERE at >= $1 ORDER BY at, object_id")
+        .bind(since)
+        .all()
+        .await
 }
 
 /// Whether the ledger holds a line of that object.

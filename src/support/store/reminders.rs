@@ -71,6 +71,14 @@ pub async fn drop_one(tx: &mut Tx, id: i64) -> Result<()> {
     Ok(())
 }
 
+/// The reminder of an address: its month, and when its next mail goes.
+pub async fn of(db: &Db, address_index: &[u8]) -> Result<Option<(String, Moment)>> {
+    db.read("SELECT month, next_at FROM support_reminders WHERE address_index = $1")
+        .bind(address_index.to_vec())
+        .optional()
+        .await
+}
+
 /// Some that are due.
 pub async fn due(db: &Db, now: Moment) -> Result<Vec<Due>> {
     db.read(

@@ -72,9 +72,9 @@ support-how-often = How often
 support-once = Once
 support-monthly = Monthly
 support-annual = Annual
-support-each-once = Once
-support-each-monthly = Each month
-support-each-annual = Each year
+support-each-once = How much
+support-each-monthly = How much each month
+support-each-annual = How much each year
 support-other-amount = Other amount, { $sign }
 support-other-once = Other amount in { $currency }, once
 support-other-monthly = Other amount in { $currency }, each month
@@ -109,6 +109,24 @@ support-give = { $word ->
 support-give-once = once
 support-give-monthly = monthly
 support-give-annual = annually
+support-method = { $name ->
+    [card] card
+    [apple_pay] Apple Pay
+    [google_pay] Google Pay
+    [link] Link
+    [paypal] PayPal
+    [sepa_debit] SEPA debit
+    [ideal] iDEAL
+    [bancontact] Bancontact
+    [twint] TWINT
+    [bank] bank transfer
+    [klarna] Klarna
+   *[other] { $name }
+}
+support-pay-by = You can pay by { $methods }.
+support-cover = Cover the payment fee as well ({ $fee }), so that your whole gift reaches us
+support-task-working = One moment: your browser is proving that it is not a card thief’s program.
+support-task-again = Somebody is trying stolen cards here just now, so we let few payments through at a time. Please press the button once more. Without scripts in your browser it may take some minutes; nothing has been paid.
 support-at-stripe = You confirm on Stripe’s page. Nothing is taken before that.
 support-statement = Your bank statement will say:
 support-trace = Your bank and Stripe, which takes the payment, also keep a number that leads to us, whatever the words say.
@@ -166,8 +184,8 @@ support-thanks-next = Next time
 support-thanks-state = State
 support-thanks-statement = Your statement says
 support-thanks-receipt = Receipt
-support-thanks-mail = A mail with the same is on its way
-support-thanks-change = { $open }See it, change the card, or end it{ $close } whenever you like.
+support-thanks-mail = It is on its way to you by mail
+support-thanks-change = { $open }See it, change, pause or end it{ $close } whenever you like.
 support-thanks-travel = Keep no receipt on a phone that you take along if you travel where giving to us can be prosecuted.
 support-thanks-pending = Your gift of { $amount } is on its way. Some ways to pay take up to six working days; we write to you once it has arrived.
 support-thanks-on-its-way = On its way
@@ -209,7 +227,7 @@ support-remind-cancelled-title = Your address is erased
 support-remind-cancelled = We will not write to you about this again.
 
 support-manage-title = Your gift
-support-manage-ask = See what you give, change the card, or end it. We send a link to the address that you gave with.
+support-manage-ask = See what you give, change, pause or end it. We send a link to the address that you gave with.
 support-manage-hint = The answer is the same whether or not we know the address.
 support-manage-send = Send me the link
 support-manage-none = We know of no gift with this address any more.
@@ -226,6 +244,39 @@ support-state-active = Active
 support-state-failing = The last payment failed
 support-state-paused = Paused
 support-state-ended = Ended
+support-manage-until = Paused until
+support-manage-change = Change it
+support-manage-change-text = The change holds from the next payment on; nothing is taken for it.
+support-manage-from = from { $date }
+support-manage-changed = Your gift has changed. Nothing was taken for it; the next payment is the new one.
+support-manage-same = Your gift is what it was: nothing has changed.
+support-manage-pause = Pause
+support-manage-pause-for = Nothing is taken for
+support-manage-pause-button = Pause
+support-manage-pause-bad = Choose one, two or three months.
+support-manage-paused = Your gift is paused. Nothing is taken meanwhile.
+support-manage-months = { $n ->
+    [one] { $n } month
+   *[other] { $n } months
+}
+support-manage-resume = Go on
+support-manage-resume-button = End the pause now
+support-manage-resumed = Your gift goes on with the next payment.
+support-manage-why = If you like, tell us why. You need not.
+support-manage-why-send = Send
+support-manage-why-bad = Choose one of the reasons.
+support-manage-why-thanks = Thank you for telling us.
+support-why-too-expensive = It is too much for me now
+support-why-unused = I read you less
+support-why-switched-service = I support others now
+support-why-low-quality = I am not content with what you publish
+support-why-other = Another reason
+support-manage-download = Download it all
+support-receipt-title = Receipt
+support-receipt-of = Receipt of { $date }
+support-receipt-to = Given to
+support-receipt-print = To keep it, print this page. If you travel where giving to us can be prosecuted, keep nothing.
+support-receipt-back = Back to your gift
 support-manage-card = Your card
 support-manage-card-text = Stripe keeps it, not we.
 support-manage-card-button = Change the card at Stripe
@@ -251,13 +302,18 @@ support-manage-down = Stripe cannot be reached just now, so nothing was changed.
 
 support-mail-from = Reader support
 support-mail-thanks-subject = Thank you
+support-mail-begun-monthly = Your monthly gift has begun
+support-mail-begun-annual = Your annual gift has begun
+support-mail-each-once = { $amount } once
+support-mail-each-monthly = { $amount } each month
+support-mail-each-annual = { $amount } each year
 support-mail-paid = Paid
 support-mail-paid-on = { $amount } on { $date }
 support-mail-frequency = Frequency
 support-mail-next = { $frequency }; next on { $date }
 support-mail-statement = On your statement
 support-mail-number = Receipt number
-support-mail-manage = See it, change the card, or end it
+support-mail-manage = See, change, pause or end it
 support-mail-see = See what you have given
 support-mail-keep = We keep no name, address or card: Stripe does. If you travel where giving to us can be prosecuted, delete this mail before.
 support-mail-thanks-why = You get this mail because you gave. It is sent once.
@@ -266,6 +322,9 @@ support-mail-failed-subject = Your payment did not go through
 support-mail-failed-monthly = Your monthly gift of { $amount } could not be taken on { $date }. That happens; nothing is lost.
 support-mail-failed-annual = Your annual gift of { $amount } could not be taken on { $date }. That happens; nothing is lost.
 support-mail-failed-once = Your gift of { $amount } did not arrive: your bank did not let it through. Nothing has been taken.
+support-mail-failed-last = Your gift of { $amount } could not be taken, and this was the last try. Nothing is owed.
+support-mail-failed-ask = Your bank wants to ask you before it lets your gift of { $amount } through.
+support-mail-failed-confirm = Confirm the payment
 support-mail-failed-button = Use another card
 support-mail-failed-again = Give again
 support-mail-failed-retry = We try again
@@ -295,13 +354,31 @@ support-mail-remind-cancel = Forget this reminder
 support-mail-remind-why = You get this mail because you asked for it on our support page.
 
 support-mail-manage-subject = The link to your gift
-support-mail-manage-text = With this link you see what you give, change the card, or end it. It works for 72 hours; whoever has it can do the same, so pass it on to nobody.
+support-mail-manage-text = With this link you see what you give, change, pause or end it. It works for 72 hours; whoever has it can do the same, so pass it on to nobody.
 support-mail-manage-button = Open my gift
 support-mail-manage-why = You get this mail because someone, we hope you, asked for it on our support page.
+
+support-mail-changed-subject = Your gift has changed
+support-mail-changed-text = As you wished, your gift is now { $gift }. Nothing has been taken for the change.
+support-mail-paused-subject = Your gift is paused
+support-mail-paused-text = As you wished, your gift of { $gift } is paused. Nothing is taken meanwhile, and nothing is owed for it later.
+support-mail-resumes-subject = The pause of your gift ends soon
+support-mail-resumes-text = You had paused your gift of { $gift }. The pause ends soon; if that does not suit you, pause it again or end it.
+support-mail-renews-subject = Your annual gift renews soon
+support-mail-renews-text = A year ago you decided to give { $gift }. It renews by itself soon. If you want to change or end it, there is time.
+support-mail-card-subject = Your card runs out soon
+support-mail-card-text = The card for your gift of { $gift } runs out before the next payment. Often the bank tells Stripe the new one by itself; if you have a new card already, you can enter it now.
+support-mail-was = Until now
+support-mail-is = From now on
+support-mail-paused-until = Paused until
+support-mail-card-until = The card is good until
+support-mail-next-payment = Next payment
+support-mail-gift-why = You get this mail because it is about a gift of yours.
 
 support-mail-ended-subject = Your gift has ended
 support-mail-ended = As you wished, your gift of { $amount } has ended. Nothing more will be taken, and what you have given stays given. Thank you.
 support-mail-ended-failed = Your gift of { $amount } has ended, because the payment could not be taken. You owe nothing. Thank you for what you have given.
+support-mail-ended-disputed = Your gift of { $amount } has ended, because your bank took a payment back. Nothing more will be taken. Thank you for what you have given.
 support-mail-ended-why = You get this mail because a gift of yours has ended. It is sent once.
 
 support-month = { $month ->

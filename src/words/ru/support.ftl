@@ -72,9 +72,9 @@ support-how-often = Как часто
 support-once = Разово
 support-monthly = Ежемесячно
 support-annual = Ежегодно
-support-each-once = Один раз
-support-each-monthly = Каждый месяц
-support-each-annual = Каждый год
+support-each-once = Сколько
+support-each-monthly = Сколько в месяц
+support-each-annual = Сколько в год
 support-other-amount = Другая сумма, { $sign }
 support-other-once = Другая сумма, { $currency }, один раз
 support-other-monthly = Другая сумма, { $currency }, каждый месяц
@@ -109,6 +109,24 @@ support-give = { $word ->
 support-give-once = один раз
 support-give-monthly = ежемесячно
 support-give-annual = ежегодно
+support-method = { $name ->
+    [card] картой
+    [apple_pay] через Apple Pay
+    [google_pay] через Google Pay
+    [link] через Link
+    [paypal] через PayPal
+    [sepa_debit] прямым дебетом SEPA
+    [ideal] через iDEAL
+    [bancontact] через Bancontact
+    [twint] через TWINT
+    [bank] банковским переводом
+    [klarna] через Klarna
+   *[other] { $name }
+}
+support-pay-by = Можно заплатить { $methods }.
+support-cover = Оплатить и комиссию ({ $fee }), чтобы ваш взнос дошёл до нас целиком
+support-task-working = Минуту: ваш браузер доказывает, что он не программа карточных воров.
+support-task-again = Сейчас здесь кто-то пробует краденые карты, поэтому мы пропускаем мало платежей за раз. Нажмите, пожалуйста, кнопку ещё раз. Если в браузере выключены скрипты, это может занять несколько минут; деньги не списаны.
 support-at-stripe = Вы подтвердите платёж на странице Stripe. До этого деньги не спишут.
 support-statement = В банковской выписке будет написано:
 support-trace = Ваш банк и Stripe, который проводит платёж, хранят и номер получателя. По нему нас можно узнать, что бы ни стояло в выписке.
@@ -167,8 +185,8 @@ support-thanks-next = Следующий раз
 support-thanks-state = Состояние
 support-thanks-statement = В выписке написано
 support-thanks-receipt = Квитанция
-support-thanks-mail = Письмо с тем же уже отправляется
-support-thanks-change = { $open }Посмотреть взнос, сменить карту или прекратить{ $close } можно в любой момент.
+support-thanks-mail = Она уже отправляется вам письмом
+support-thanks-change = { $open }Посмотреть взнос, изменить, приостановить или прекратить{ $close } можно в любой момент.
 support-thanks-travel = Не храните квитанцию в телефоне, который берёте с собой туда, где за поддержку могут преследовать.
 support-thanks-pending = Ваш взнос — { $amount } — в пути. Некоторые способы оплаты занимают до шести рабочих дней; мы напишем, когда он придёт.
 support-thanks-on-its-way = В пути
@@ -210,7 +228,7 @@ support-remind-cancelled-title = Ваш адрес стёрт
 support-remind-cancelled = Больше мы об этом не напишем.
 
 support-manage-title = Ваш взнос
-support-manage-ask = Посмотрите свой взнос, смените карту или прекратите поддержку. Мы отправим ссылку на адрес, который вы указали при оплате.
+support-manage-ask = Посмотрите свой взнос, измените, приостановите или прекратите его. Мы отправим ссылку на адрес, который вы указали при оплате.
 support-manage-hint = Ответ одинаков, знаем мы этот адрес или нет.
 support-manage-send = Отправить ссылку
 support-manage-none = Взносов с этим адресом у нас больше нет.
@@ -227,6 +245,40 @@ support-state-active = Действует
 support-state-failing = Последний платёж не прошёл
 support-state-paused = Приостановлен
 support-state-ended = Прекращён
+support-manage-until = Пауза до
+support-manage-change = Изменить
+support-manage-change-text = Изменение действует со следующего платежа; за него ничего не спишется.
+support-manage-from = с { $date }
+support-manage-changed = Взнос изменён. Ничего не списано; следующий платёж будет уже новым.
+support-manage-same = Взнос остался прежним: ничего не изменилось.
+support-manage-pause = Приостановить
+support-manage-pause-for = Ничего не списывать
+support-manage-pause-button = Приостановить
+support-manage-pause-bad = Выберите один, два или три месяца.
+support-manage-paused = Взнос приостановлен. Пока ничего не спишется.
+support-manage-months = { $n ->
+    [one] { $n } месяц
+    [few] { $n } месяца
+   *[many] { $n } месяцев
+}
+support-manage-resume = Продолжить
+support-manage-resume-button = Закончить паузу сейчас
+support-manage-resumed = Взнос продолжится со следующего платежа.
+support-manage-why = Если хотите, скажите почему. Это необязательно.
+support-manage-why-send = Отправить
+support-manage-why-bad = Выберите одну из причин.
+support-manage-why-thanks = Спасибо, что сказали.
+support-why-too-expensive = Сейчас для меня это много
+support-why-unused = Я реже вас читаю
+support-why-switched-service = Теперь я поддерживаю других
+support-why-low-quality = Мне не нравится, что вы публикуете
+support-why-other = Другая причина
+support-manage-download = Скачать всё
+support-receipt-title = Квитанция
+support-receipt-of = Квитанция: { $date }
+support-receipt-to = Получатель
+support-receipt-print = Чтобы сохранить её, распечатайте страницу. Если едете туда, где за поддержку могут преследовать, не храните ничего.
+support-receipt-back = Вернуться к взносу
 support-manage-card = Ваша карта
 support-manage-card-text = Её хранит Stripe, а не мы.
 support-manage-card-button = Сменить карту на странице Stripe
@@ -252,13 +304,18 @@ support-manage-down = Stripe сейчас не отвечает, поэтому 
 
 support-mail-from = Поддержка читателей
 support-mail-thanks-subject = Спасибо
+support-mail-begun-monthly = Ежемесячный взнос начался
+support-mail-begun-annual = Ежегодный взнос начался
+support-mail-each-once = { $amount } один раз
+support-mail-each-monthly = { $amount } каждый месяц
+support-mail-each-annual = { $amount } каждый год
 support-mail-paid = Платёж
 support-mail-paid-on = { $amount }, { $date }
 support-mail-frequency = Как часто
 support-mail-next = { $frequency }; следующий раз: { $date }
 support-mail-statement = В выписке
 support-mail-number = Номер квитанции
-support-mail-manage = Посмотреть взнос, сменить карту или прекратить
+support-mail-manage = Посмотреть, изменить, приостановить или прекратить
 support-mail-see = Посмотреть свою поддержку
 support-mail-keep = Мы не храним ни имени, ни адреса, ни карты: их хранит Stripe. Если едете туда, где за поддержку могут преследовать, удалите это письмо заранее.
 support-mail-thanks-why = Это письмо пришло, потому что вы нас поддержали. Оно приходит один раз.
@@ -267,6 +324,9 @@ support-mail-failed-subject = Платёж не прошёл
 support-mail-failed-monthly = Ваш ежемесячный взнос — { $amount } — не удалось списать: { $date }. Так бывает; ничего не потеряно.
 support-mail-failed-annual = Ваш ежегодный взнос — { $amount } — не удалось списать: { $date }. Так бывает; ничего не потеряно.
 support-mail-failed-once = Ваш взнос — { $amount } — не пришёл: банк его не пропустил. Деньги не списаны.
+support-mail-failed-last = Ваш взнос — { $amount } — не удалось списать, и это была последняя попытка. Вы ничего не должны.
+support-mail-failed-ask = Банк хочет спросить вас, прежде чем пропустить ваш взнос — { $amount }.
+support-mail-failed-confirm = Подтвердить платёж
 support-mail-failed-button = Другая карта
 support-mail-failed-again = Попробовать ещё раз
 support-mail-failed-retry = Новая попытка
@@ -296,13 +356,31 @@ support-mail-remind-cancel = Забыть это напоминание
 support-mail-remind-why = Это письмо пришло, потому что вы попросили о нём на нашей странице поддержки.
 
 support-mail-manage-subject = Ссылка на ваш взнос
-support-mail-manage-text = По этой ссылке можно посмотреть взнос, сменить карту или прекратить его. Она работает 72 часа; то же сможет любой, у кого она есть, поэтому не пересылайте её никому.
+support-mail-manage-text = По этой ссылке можно посмотреть взнос, изменить, приостановить или прекратить его. Она работает 72 часа; то же сможет любой, у кого она есть, поэтому не пересылайте её никому.
 support-mail-manage-button = Открыть
 support-mail-manage-why = Это письмо пришло, потому что кто-то, надеемся, вы, попросил о нём на нашей странице поддержки.
+
+support-mail-changed-subject = Взнос изменён
+support-mail-changed-text = Как вы и хотели, ваш взнос теперь — { $gift }. За само изменение ничего не списано.
+support-mail-paused-subject = Взнос приостановлен
+support-mail-paused-text = Как вы и хотели, ваш взнос — { $gift } — приостановлен. Пока ничего не спишется, и позже за это время ничего не нужно платить.
+support-mail-resumes-subject = Пауза скоро закончится
+support-mail-resumes-text = Вы приостановили взнос — { $gift }. Пауза скоро закончится; если это вам не подходит, приостановите его снова или прекратите.
+support-mail-renews-subject = Ежегодный взнос скоро продлится
+support-mail-renews-text = Год назад вы решили поддерживать нас: { $gift }. Скоро взнос продлится сам. Если хотите изменить или прекратить его, время есть.
+support-mail-card-subject = Срок карты скоро закончится
+support-mail-card-text = Срок карты, с которой списывается взнос — { $gift } — закончится раньше следующего платежа. Часто банк сам сообщает Stripe новую карту; если она у вас уже есть, её можно указать сейчас.
+support-mail-was = До сих пор
+support-mail-is = Теперь
+support-mail-paused-until = Пауза до
+support-mail-card-until = Карта действует до
+support-mail-next-payment = Следующий платёж
+support-mail-gift-why = Это письмо пришло, потому что оно о вашем взносе.
 
 support-mail-ended-subject = Взнос прекращён
 support-mail-ended = Как вы и хотели, ваш взнос — { $amount } — прекращён. Больше ничего не спишется, а уже переведённое остаётся переведённым. Спасибо.
 support-mail-ended-failed = Ваш взнос — { $amount } — прекращён, потому что платёж не удалось списать. Вы ничего не должны. Спасибо за всё, что уже переведено.
+support-mail-ended-disputed = Ваш взнос — { $amount } — прекращён, потому что банк отозвал платёж. Больше ничего не спишется. Спасибо за всё, что уже переведено.
 support-mail-ended-why = Это письмо пришло, потому что ваш взнос прекращён. Оно приходит один раз.
 
 support-month = { $month ->
