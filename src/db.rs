@@ -16,7 +16,9 @@ use sqlx::sqlite::{
 use sqlx::{Arguments, Database, Encode, FromRow, Pool, Transaction, Type};
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// What a statement answers.
 pub type Result<T, E = sqlx::Error> = std::result::Result<T, E>;
@@ -34,6 +36,8 @@ pub enum Db {
         readers: Pool<Sqlite>,
         /// The one connection that writes.
         writer: Pool<Sqlite>,
+        /// Where background work stands in line for it: see [`Db::begin_behind`].
+        line: Arc<Mutex<()>>,
     },
     /// A server.
     Postgres(Pool<Postgres>),
@@ -43,7 +47,8 @@ pub enum Db {
 #[derive(Debug)]
 pub enum Tx {
     /// On SQLite's writer, begun IMMEDIATE: a deferred one that reads and then writes fails when another wrote between.
-    Sqlite(Transaction<'static, Sqlite>),
+    /// With its place in the line of background work, where it has one.
+    Sqlite(Transaction<'static, Sqlite>, Option<OwnedMutexGuard<()>>),
     /// On one of PostgreSQL's connections.
     Postgres(Transaction<'static, Postgres>),
 }
@@ -108,7 +113,7 @@ impl Db {
     /// Folds SQLite's log into its file. Fails while anybody else has the database open.
     pub async fn leave_wal(&self) -> Result<()> {
         match self {
-            Db::Sqlite { readers, writer } => {
+            Db::Sqlite { readers, writer, .. } => {
                 readers.close().await;
                 let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode = DELETE").fetch_one(writer).await?;
                 if mode == "delete" { Ok(()) } else { Err(Error::PoolTimedOut) }
@@ -142,9 +147,21 @@ impl Db {
     /// Begins a transaction for several statements that hold together.
     pub async fn begin(&self) -> Result<Tx> {
         Ok(match self {
-            Db::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Db::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, None),
             Db::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
+    }
+
+    /// Begins a transaction of background work that does many at once. On SQLite, whose one writer serves whoever came
+    /// first, only one of them waits for it at a time: a request waits behind one of them and not behind all.
+    pub async fn begin_behind(&self) -> Result<Tx> {
+        match self {
+            Db::Sqlite { writer, line, .. } => {
+                let place = line.clone().lock_owned().await;
+                Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(place)))
+            }
+            Db::Postgres(_) => self.begin().await,
+        }
     }
 
     /// Whether this is PostgreSQL: for the one fork in SQL, `FOR UPDATE SKIP LOCKED`, and for backups.
@@ -155,7 +172,7 @@ impl Db {
     /// Closes all connections, having put SQLite's log back into its file.
     pub async fn close(&self) {
         match self {
-            Db::Sqlite { readers, writer } => {
+            Db::Sqlite { readers, writer, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -183,7 +200,7 @@ async fn open_sqlite(url: &str) -> Result<Db> {
         .acquire_timeout(Duration::from_secs(30))
         .connect_with(options.pragma("query_only", "ON"))
         .await?;
-    Ok(Db::Sqlite { readers, writer })
+    Ok(Db::Sqlite { readers, writer, line: Arc::default() })
 }
 
 impl Tx {
@@ -193,7 +210,7 @@ impl Tx {
         Query::new(
             sql,
             match self {
-                Tx::Sqlite(tx) => On::Sqlite(Source::Lent(&mut **tx), SqliteArguments::default()),
+                Tx::Sqlite(tx, _) => On::Sqlite(Source::Lent(&mut **tx), SqliteArguments::default()),
                 Tx::Postgres(tx) => On::Postgres(Source::Lent(&mut **tx), PgArguments::default()),
             },
         )
@@ -207,7 +224,7 @@ impl Tx {
     /// Makes all of it true, on disk.
     pub async fn commit(self) -> Result<()> {
         match self {
-            Tx::Sqlite(tx) => tx.commit().await,
+            Tx::Sqlite(tx, _) => tx.commit().await,
             Tx::Postgres(tx) => tx.commit().await,
         }
     }

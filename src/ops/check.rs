@@ -285,7 +285,19 @@ async fn stripe(config: &Config) -> Vec<Finding> {
     if is_test && is_public(config) && stripe.api_base == STRIPE_API {
         found.push(Finding::warn(ABOUT, "the key is a test key: no money is taken", "Use the live key when you open."));
     }
+    found.extend(radar(config).map(|says| Finding::ok(ABOUT, says)));
     found
+}
+
+/// The rule that keeps cards of dangerous countries out. Checkout learns a card's country no sooner than its bank does, and
+/// Stripe has no call that would show or set the rule, so it can only be said.
+fn radar(config: &Config) -> Option<String> {
+    let codes: Vec<String> =
+        config.newsroom.unsafe_countries.iter().map(|code| format!("'{}'", code.to_uppercase())).collect();
+    (!codes.is_empty()).then(|| {
+        let rule = format!("Block if :card_country: IN ({})", codes.join(", "));
+        format!("set this rule in Stripe’s Radar, which cannot be seen from here: {rule}")
+    })
 }
 
 /// Each feed, read once more. Those of the settings count as long as none is in the database.
@@ -425,5 +437,20 @@ async fn dmarc(resolver: &Resolver, domain: &str) -> Result<Option<String>, supe
             Some((_, above)) if above.contains('.') => name = above,
             _ => return Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_for_radar_names_the_countries_of_the_settings() {
+        let mut config = Config::from_sources(std::collections::BTreeMap::new(), None).unwrap();
+        assert!(radar(&config).unwrap().ends_with("Block if :card_country: IN ('RU', 'BY')"));
+        config.newsroom.unsafe_countries = vec!["ir".to_owned()];
+        assert!(radar(&config).unwrap().ends_with("IN ('IR')"));
+        config.newsroom.unsafe_countries.clear();
+        assert_eq!(radar(&config), None);
     }
 }

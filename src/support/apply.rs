@@ -110,7 +110,7 @@ pub(super) async fn apply(app: &App, stripe: &Stripe, event: &Due) -> Result<(),
         of_refunds(app, &[refund]).await?
     };
     let now = app.clock.now();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.db.begin_behind().await?;
     let outcome = if change.is_ours() { Outcome::Done } else { Outcome::Ignored };
     let written = write(app, &mut tx, change, now).await?;
     store::finish(&mut tx, event, outcome, None, written.gift_id, now).await?;
@@ -429,7 +429,9 @@ async fn of_dispute(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trou
     let mut change = if is_lost { end_disputed(app, stripe, intent).await? } else { Change::default() };
     change.alarms.push((Alarm::Dispute, dispute.id.clone()));
     for moved in &dispute.balance_transactions {
-        let amount = money(Some(moved.amount), dispute.currency.as_deref()).ok_or(Trouble::Lacks("a currency"))?;
+        // In the currency in which Stripe settles, which may be another than the giver's.
+        let currency = moved.currency.as_deref().or(dispute.currency.as_deref());
+        let amount = money(Some(moved.amount), currency).ok_or(Trouble::Lacks("a currency"))?;
         change.lines.extend(lines_of_dispute(moved, intent, amount));
     }
     Ok(change)

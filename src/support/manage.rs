@@ -225,12 +225,16 @@ pub(super) async fn show_gifts(
     Ok((status, shown).into_response())
 }
 
+/// A day that is not broken at the end of a line.
+fn whole_day(page: &Page, at: Moment) -> String {
+    day(&page.words, at).replace(' ', "\u{a0}")
+}
+
 fn view(page: &Page, gift: &GiftRow, open: bool, said: &Said) -> GiftView {
     let words = &page.words;
     let frequency = gift.frequency;
     let amount = gift.money().map(|money| money.display(words.language())).unwrap_or_default();
-    // A date that breaks in the middle is hard to read.
-    let whole = |at: Moment| day(words, at).replace(' ', "\u{a0}");
+    let whole = |at: Moment| whole_day(page, at);
     let each = [("amount", amount.into()), ("date", whole(gift.started_at).into())];
     let dated = |key: &str, at: Option<Moment>| at.map(|at| (words.say(key), whole(at)));
     let dates = match gift.state {
@@ -277,7 +281,7 @@ fn change_view(page: &Page, gift: &GiftRow, said: &Said) -> Option<ChangeView> {
         Some((id, asked, faults)) if *id == gift.subscription_id => (asked, *faults),
         _ => (&nothing, Faults::default()),
     };
-    let next = gift.next_at().map(|at| day(&page.words, at)).unwrap_or_default();
+    let next = gift.next_at().map(|at| whole_day(page, at)).unwrap_or_default();
     Some(ChangeView {
         often: ask::changes(page.words, currency, choice, asked, faults),
         sign: choice.money.currency.sign().to_owned(),

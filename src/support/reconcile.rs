@@ -21,7 +21,7 @@ use crate::support::apply::{self, KINDS, Trouble};
 use crate::support::store::{self, alarms, figures, gifts, reconciliations};
 use crate::support::stripe::Stripe;
 use crate::support::task;
-use crate::support::{Line, LineKind, calls};
+use crate::support::{Line, calls};
 
 /// How far back is looked where nothing else is asked: as far as Stripe lists events.
 pub const DEFAULT_DAYS: u32 = 30;
@@ -208,15 +208,15 @@ async fn at_stripe(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashM
         if !intents.contains(intent) && !figures::has_payment(&app.db, intent).await? {
             continue;
         }
-        for line in apply::lines_of(&refund)?.into_iter().filter(|line| line.kind == LineKind::Refund) {
+        for line in apply::lines_of(&refund)? {
             found.insert(line.object_id, (line.money.currency.code().to_owned(), line.money.minor));
         }
     }
     Ok(found)
 }
 
-/// What the balance says beside payments and refunds: fees, disputes, refunds that came back. A fee or a dispute that we
-/// do not know is put into the ledger here, since it needs nobody to be told: Stripe may settle a charge after its event.
+/// What the balance says beside payments and refunds: fees and disputes. One that we do not know is put into the ledger
+/// here, since it needs nobody to be told: Stripe may settle a charge after its event.
 async fn balance(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashMap<String, (String, i64)>, Trouble> {
     let mut found = HashMap::new();
     for moved in calls::movements(stripe, since).await? {
@@ -227,12 +227,10 @@ async fn balance(app: &Shared, stripe: &Stripe, since: Moment) -> Result<HashMap
         }
         let amount = apply::money(Some(moved.amount), moved.currency.as_deref());
         let lines: Vec<Line> = match (source.object.as_str(), amount) {
+            // A debit that was paid and sent back weeks later is taken back like a disputed payment.
+            ("charge", Some(amount)) if moved.amount < 0 => apply::lines_of_dispute(&moved, intent, amount).collect(),
             ("charge", _) => apply::fee(&moved.id, &moved, intent).into_iter().collect(),
             ("dispute", Some(amount)) => apply::lines_of_dispute(&moved, intent, amount).collect(),
-            ("refund", Some(amount)) if moved.amount > 0 => {
-                found.insert(format!("{}:returned", source.id), (amount.currency.code().to_owned(), amount.minor));
-                Vec::new()
-            }
             _ => Vec::new(),
         };
         let mut tx = app.db.begin().await?;

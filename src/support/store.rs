@@ -283,14 +283,16 @@ pub async fn tidy(db: &Db, before: Moment) -> Result<u64> {
 
 /// Takes a number before an object is read.
 pub async fn begin_read(db: &Db, object_id: &str) -> Result<i64> {
-    let (number,) = db
-        .write(
+    let mut tx = db.begin_behind().await?;
+    let (number,) = tx
+        .query(
             "INSERT INTO support_reads (object_id, started) VALUES ($1, 1)
              ON CONFLICT (object_id) DO UPDATE SET started = support_reads.started + 1 RETURNING started",
         )
         .bind(object_id.to_owned())
         .one()
         .await?;
+    tx.commit().await?;
     Ok(number)
 }
 

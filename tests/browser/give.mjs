@@ -26,7 +26,7 @@ postal_address = "1 Mill Lane, Valley"
 statement_text = "MILL LANE MEDIA"
 [support]
 appeal = "We have no owner. What we have is **readers**."
-currencies = [{ code = "USD" }, { code = "EUR" }]
+currencies = [{ code = "USD", fee = { basis_points = 290, fixed = 30 } }, { code = "EUR" }]
 `);
 // The stand-in hands its events over when told to: late, twice and out of order, as Stripe may.
 const standIn = spawn(friday, ['demo', 'stripe', '--listen', '127.0.0.1:0', '--by-hand'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -114,6 +114,7 @@ function keyboard() {
   const again = () => page.keyboard.press('Enter');
   const press = async target => { await reach(target); await again(); };
   const choose = async radio => {
+    if ((await radio.getAttribute('type')) === 'checkbox') { await reach(radio); return page.keyboard.press('Space'); }
     const group = page.locator(`input[name="${await radio.getAttribute('name')}"]`);
     await reach(group);
     if (!(await group.evaluateAll(all => all.some(one => one.checked)))) await page.keyboard.press('Space');
@@ -191,7 +192,7 @@ async function checkForm(name, gift) {
   const says = await shown(giveButton());
   check(`${name}: the button says "${wanted}"`, says === wanted, says);
   const typed = await own('textbox').inputValue();
-  const isChosen = gift.own ? typed === gift.own && (await own('radio').isChecked()) : await radio(gift.said).isChecked();
+  const isChosen = gift.own ? typed === gift.own && (await own('radio').isChecked()) : await radio(gift.chosen ?? gift.said).isChecked();
   check(`${name}: ${gift.often} and ${gift.said} are chosen`, isChosen && (await radio(gift.often).isChecked()), typed);
 }
 
@@ -363,6 +364,20 @@ async function beReminded() {
   await look('remind me, set');
 }
 
+// The fee as well: the button says what is taken, and Checkout takes that.
+async function coverTheFee() {
+  const gift = { ...MONTHLY, said: '$5' };
+  await fillIn(gift);
+  await hand.choose(page.getByRole('checkbox', { name: /^Cover the payment fee/ }));
+  if (way.script) check('with the fee: the button says "Give $5.46 monthly"', (await shown(giveButton())) === 'Give $5.46 monthly', await shown(giveButton()));
+  await goOn();
+  check('with the fee: Checkout takes $5.46', (await shown()).includes('5.46'), await shown());
+  await hand.press(page.getByRole('button', { name: 'Leave without paying' }));
+  await page.waitForURL(`${site}/support?**`);
+  check('with the fee: it is still chosen after leaving', await page.getByRole('checkbox', { name: /^Cover/ }).isChecked());
+  await checkForm('with the fee', { ...gift, said: way.script ? '$5.46' : '$5', chosen: '$5' });
+}
+
 // Another amount, a pause and on again, each by its own button on the giver's page.
 async function change() {
   const said = text => page.getByRole('status').filter({ hasText: text }).waitFor();
@@ -422,6 +437,7 @@ async function walk() {
     await comeBack(false);
     await beDeclined();
     await leave();
+    await coverTheFee();
     if (way.script) await changeOfMind();
     if (way.hand === keyboard) await arrows();
     await inRussian();

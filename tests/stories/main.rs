@@ -2,9 +2,13 @@
 //! database.
 
 mod articles;
+mod ask;
 mod bad_days;
 mod delivery;
 mod digest;
+mod finance;
+mod giver;
+mod giving;
 mod histories;
 mod house;
 mod mailbox;
