@@ -13,8 +13,10 @@ CREATE INDEX support_gifts_renewing ON support_gifts (renews_at) WHERE state IN 
 -- Which gift an event was about, once it is known: a gift's history event by event.
 ALTER TABLE support_events ADD COLUMN gift_id BIGINT;
 CREATE INDEX support_events_gift ON support_events (gift_id) WHERE gift_id IS NOT NULL;
--- Refused payments of the last hour tell that somebody tries cards.
-CREATE INDEX support_events_refused ON support_events (received_at) WHERE kind = 'payment_intent.payment_failed';
+-- Refused payments of the last minutes tell that somebody tries cards.
+CREATE INDEX support_events_refused ON support_events (created_at) WHERE kind = 'payment_intent.payment_failed';
+-- A payment's arrival looks for what waits for it.
+CREATE INDEX support_events_problem ON support_events (problem) WHERE problem IS NOT NULL;
 CREATE INDEX support_attempts_created ON support_attempts (created_at);
 
 -- Turns in a gift's life, written with the change itself: begun, failing, recovered, paused, resumed, changed, ends,
@@ -61,6 +63,8 @@ CREATE INDEX support_alarms_untold ON support_alarms (raised_at) WHERE told_at I
 CREATE TABLE support_reconciliations (
     id BIGINT PRIMARY KEY,
     at BIGINT NOT NULL,
+    -- How many days back it looked.
+    days BIGINT NOT NULL,
     events BIGINT NOT NULL,
     taken_in BIGINT NOT NULL,
     -- The sums by currency and the differences, as JSON. Stripe's ids and amounts only.

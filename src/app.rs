@@ -7,6 +7,7 @@ use crate::keys::{Drawer, KeyError, Keys};
 use crate::mail::{Mailer, outbox};
 use crate::newsroom::Newsroom;
 use crate::ops;
+use crate::support::challenge::Watch;
 use crate::support::stripe::Stripe;
 use crate::web::{self, Limits};
 use crate::worker::{self, Bells, Task};
@@ -40,6 +41,8 @@ pub struct App {
     pub limits: Limits,
     /// The way to Stripe, where giving is open.
     pub stripe: Option<Stripe>,
+    /// What is known of thieves who try cards.
+    pub watch: Watch,
     /// Wakes background tasks.
     pub bells: Bells,
     /// Set when the process is to end: whoever works in a loop looks at it.
@@ -93,7 +96,8 @@ impl App {
         let limits = Limits::new(clock.clone());
         let (bells, stop) = (Bells::default(), CancellationToken::new());
         let stripe = config.stripe.as_ref().map(Stripe::new);
-        Arc::new(App { config, db, mailer, clock, keys, limits, stripe, bells, stop, newsroom })
+        let watch = Watch::default();
+        Arc::new(App { config, db, mailer, clock, keys, limits, stripe, watch, bells, stop, newsroom })
     }
 
     /// The newsroom as it is set now.

@@ -148,7 +148,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx> {
         Ok(match self {
             Db::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, None),
-            Db::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Db::Postgres(pool) => Tx::Postgres(begin_to_the_end(pool.clone()).await?),
         })
     }
 
@@ -179,6 +179,13 @@ impl Db {
             Db::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Begins a transaction, also where nobody waits for it any more: then it is rolled back. Were the beginning itself dropped,
+/// as a handler is when its reader goes away, sqlx 0.9 would give the connection back with the transaction open
+/// (`PgTransactionManager::begin` counts it only after the answer), and what is written on it next would never be committed.
+async fn begin_to_the_end(pool: Pool<Postgres>) -> Result<Transaction<'static, Postgres>> {
+    tokio::spawn(async move { pool.begin().await }).await.map_err(|_| Error::WorkerCrashed)?
 }
 
 async fn open_sqlite(url: &str) -> Result<Db> {

@@ -47,7 +47,7 @@ impl Alarm {
                  decide, and note here what you did. If this happens again, look at the Radar rule that “friday check” shows."
             }
             Alarm::Dispute => {
-                "The giver’s bank has taken the money back until it is decided, and Stripe keeps a fee. Answer it in Stripe’s \
+                "The giver’s bank asks about a payment, or has taken it back until it is decided; then Stripe keeps a fee. Answer it in Stripe’s \
                  dashboard, or accept it: a giver who does not know the name on the statement often means no harm. If it is \
                  lost, the recurring gift is ended by itself."
             }
@@ -55,7 +55,7 @@ impl Alarm {
                 "The money is back with you: the card was closed, say. Find another way to pay it back in Stripe’s dashboard."
             }
             Alarm::CardTesting => {
-                "Many payments were refused in a short time. Readers’ browsers must now solve a small task before Checkout \
+                "Many payments were refused, or very many begun, in a short time. Readers’ browsers must now solve a small task before Checkout \
                  opens, and each network gets few tries. Look at Stripe’s Radar; refund what went through and was not meant."
             }
             Alarm::Differs => {
@@ -91,18 +91,16 @@ pub async fn tell(app: &Shared) -> Result<bool, StaffError> {
         return Ok(false);
     }
     let people = staff::store::people(&app.db, &app.keys).await?;
-    let what: Vec<String> = raised.iter().map(|alarm| format!("- {}", alarm.title())).collect();
     let link = app.config.link("/staff/giving");
+    let text = format!(
+        "Something about giving needs somebody to look at it. The page says what, and what to weigh:\n{link}\n"
+    );
     for person in people.into_iter().filter(|person| person.role.covers(Role::Finance)) {
-        let text = format!(
-            "Something about giving needs somebody to look at it:\n\n{}\n\nThe page says what to do, and what to weigh:\n{link}\n",
-            what.join("\n")
-        );
         let message = Message {
             from: None,
             to: person.address,
             subject: "Friday: giving needs a look".to_owned(),
-            text,
+            text: text.clone(),
             html: None,
             headers: Vec::new(),
         };

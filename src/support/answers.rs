@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::support::Frequency;
+
 /// The metadata key under which our attempt's id stands at Stripe: how we know that an object is ours.
 pub const ATTEMPT: &str = "friday_attempt";
 
@@ -103,8 +105,8 @@ answers! {
     Named { id: String, }
     /// One intention to pay.
     PaymentIntent {
-        id: String, status: Option<String>, amount_received: Option<i64>, currency: Option<String>, created: i64,
-        metadata: Metadata, latest_charge: Option<Ref<Charge>>,
+        id: String, status: Option<String>, currency: Option<String>, created: i64,
+        metadata: Metadata, latest_charge: Option<Ref<Charge>>, description: Option<String>,
     }
     /// One charge, with what was given back of it.
     Charge {
@@ -122,7 +124,7 @@ answers! {
     Refund {
         id: String, status: Option<String>, amount: i64, currency: Option<String>, created: i64,
         charge: Option<Ref<Charge>>, payment_intent: Option<Ref<PaymentIntent>>,
-        balance_transaction: Option<Ref<Named>>, failure_balance_transaction: Option<Ref<Named>>,
+        balance_transaction: Option<Ref<Named>>, failure_balance_transaction: Option<Ref<Moved>>,
     }
     /// A giver's bank takes money back, or wanted to.
     Dispute {
@@ -131,7 +133,7 @@ answers! {
     }
     /// A movement of our balance, and what Stripe kept of it.
     Moved {
-        id: String, amount: i64, fee: i64, net: i64, currency: Option<String>, created: i64,
+        id: String, amount: i64, fee: i64, currency: Option<String>, created: i64,
         #[serde(rename = "type")] kind: String, source: Option<Ref<Source>>,
     }
     /// What moved the balance: a charge, a refund, a dispute.
@@ -143,8 +145,12 @@ answers! {
         attempt_count: i64, next_payment_attempt: Option<i64>, hosted_invoice_url: Option<String>, customer: Option<Ref<Named>>, customer_email: Option<String>,
         parent: Option<InvoiceParent>, payments: Option<List<InvoicePayment>>, status_transitions: Option<Transitions>,
         subscription: Option<Ref<Subscription>>, payment_intent: Option<Ref<PaymentIntent>>,
-        subscription_details: Option<SubscriptionDetails>,
+        subscription_details: Option<SubscriptionDetails>, lines: Option<List<InvoiceLine>>,
     }
+    /// What is billed.
+    InvoiceLine { period: Option<Period>, }
+    /// From when to when, in unix seconds.
+    Period { start: i64, end: i64, }
     /// Whose bill it is, since Basil.
     InvoiceParent { subscription_details: Option<SubscriptionDetails>, }
     /// The subscription of a bill, with its metadata as they were.
@@ -175,7 +181,7 @@ answers! {
         product: Option<Ref<Named>>,
     }
     /// How often.
-    Recurring { interval: Option<String>, interval_count: Option<i64>, }
+    Recurring { interval: Option<String>, }
     /// Somebody's address, read when a mail is to be written and at no other time.
     Customer { id: String, email: Option<String>, }
     /// A page of Stripe's where a giver changes their card.
@@ -212,6 +218,12 @@ impl Session {
 }
 
 impl PaymentIntent {
+    /// Whether somebody at Checkout tried to pay by it, for a gift of ours: a one-time one carries our metadata; what pays a
+    /// first bill has Stripe's own words. A renewal has others.
+    pub fn began_at_checkout(&self) -> bool {
+        attempt(&self.metadata).is_some() || self.description.as_deref() == Some("Subscription creation")
+    }
+
     /// When the money moved: the charge's time, else the intent's.
     pub fn moved_at(&self) -> i64 {
         self.latest_charge.as_ref().and_then(Ref::object).map_or(self.created, |charge| charge.created)
@@ -263,6 +275,13 @@ impl Invoice {
         let open = payments.filter(|payment| payment.status.as_deref() == Some("open"));
         let means = open.filter_map(|payment| payment.payment.as_ref()?.payment_intent.as_ref()).next();
         means.or(self.payment_intent.as_ref()).map(Ref::id)
+    }
+
+    /// How often what it bills is given: by the length of the period that is paid for.
+    pub fn frequency(&self) -> Option<Frequency> {
+        let period = self.lines.as_ref()?.data.first()?.period.as_ref()?;
+        let days = (period.end - period.start) / 86_400;
+        (days > 0).then_some(if days > 180 { Frequency::Annual } else { Frequency::Monthly })
     }
 
     /// Whether it is the gift's first.
@@ -323,6 +342,11 @@ impl Subscription {
     /// What the price belongs to, which a new price must name.
     pub fn product(&self) -> Option<&str> {
         self.items.data.first()?.price.as_ref()?.product.as_ref().map(Ref::id)
+    }
+
+    /// Whether its payments do not come, or it is over.
+    pub fn is_unpaid(&self) -> bool {
+        matches!(self.status.as_deref(), Some("past_due" | "unpaid" | "canceled" | "incomplete_expired"))
     }
 
     /// The giver's address, where the customer came along.

@@ -84,13 +84,9 @@ impl Trouble {
     }
 }
 
-/// A refused payment at Checkout. Nothing is written about it: that it came is what counts, see
-/// [`is_under_attack`](super::store::is_under_attack).
-const REFUSED: &str = "payment_intent.payment_failed";
-
 /// Reads what an event is about and applies it, with the event's end in the same transaction.
 pub(super) async fn apply(app: &App, stripe: &Stripe, event: &Due) -> Result<(), Trouble> {
-    let is_used = KINDS.contains(&event.kind.as_str()) && event.kind != REFUSED;
+    let is_used = KINDS.contains(&event.kind.as_str());
     let Some(object) = event.object_id.as_deref().filter(|_| is_used) else {
         return Ok(end(app, event, Outcome::Ignored, None).await?);
     };
@@ -101,6 +97,11 @@ pub(super) async fn apply(app: &App, stripe: &Stripe, event: &Due) -> Result<(),
         of_gift(app, stripe, object).await?
     } else if kind.starts_with("invoice.") {
         of_invoice(app, stripe, object).await?
+    } else if kind == "payment_intent.payment_failed" {
+        // Nothing is written about it: that it began here is what counts, see `challenge`.
+        let intent = calls::payment_intent(stripe, object).await?;
+        let outcome = if intent.began_at_checkout() { Outcome::Done } else { Outcome::Ignored };
+        return Ok(end(app, event, outcome, None).await?);
     } else if kind == "charge.refunded" {
         of_charge(app, stripe, object).await?
     } else if kind.starts_with("charge.dispute.") {
@@ -138,6 +139,8 @@ pub(super) struct Change {
     pub failed: Option<(Missed, String)>,
     /// What staff must look at, and Stripe's id of what it is about.
     pub alarms: Vec<(Alarm, String)>,
+    /// Whether a gift was ended here because a bank took a payment back: its giver is told so.
+    pub disputed: bool,
 }
 
 /// A recurring gift as one read of it said.
@@ -148,6 +151,8 @@ pub(super) struct Reading {
     pub number: i64,
     /// The language of mails about it.
     pub language: Language,
+    /// Who gives, as Stripe has them now.
+    pub giver: Option<Letter>,
 }
 
 /// Whom to write to. The address comes from Stripe with the object, goes into the outbox sealed, and nowhere else.
@@ -173,8 +178,13 @@ async fn of_session(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trou
         Some(subscription) => of_gift(app, stripe, subscription).await?,
         None => Change::default(),
     };
-    change.giver = letter(session.email(), language).or(change.giver);
-    let state = state_of(&session);
+    change.giver = change.giver.or_else(|| letter(session.email(), language));
+    let is_unpaid = change.gift.as_ref().is_some_and(|reading| reading.gift.is_unpaid());
+    let state = match state_of(&session) {
+        // A recurring gift whose first payment, a debit, has come back. The session itself never says so.
+        AttemptState::Pending if is_unpaid => AttemptState::Failed,
+        state => state,
+    };
     change.attempt = Some((attempt, session.id.clone(), state));
     if session.mode.as_deref() == Some("payment") {
         if state == AttemptState::Paid {
@@ -255,23 +265,28 @@ pub(super) fn fee(object_id: &str, moved: &Moved, intent: &str) -> Option<Line> 
 async fn of_invoice(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trouble> {
     let invoice = calls::invoice(stripe, id).await?;
     let Some(subscription) = invoice.subscription() else { return Ok(Change::default()) };
+    // The gift is read last: its reading must not be older than one that was begun meanwhile.
+    let intent = match invoice.payment_intent().filter(|_| invoice.is_paid()) {
+        Some(intent) => Some(calls::payment_intent(stripe, intent).await?),
+        None => None,
+    };
     let mut change = of_gift(app, stripe, subscription).await?;
     let Some(Reading { gift, language, .. }) = &change.gift else { return Ok(change) };
-    change.giver = letter(invoice.customer_email.as_deref(), *language).or(change.giver);
+    change.giver = change.giver.or_else(|| letter(invoice.customer_email.as_deref(), *language));
     if invoice.is_paid() && invoice.amount_paid > 0 {
         change.lines.push(Line {
             object_id: invoice.id.clone(),
             kind: LineKind::Payment,
             payment_intent: invoice.payment_intent().map(str::to_owned),
             attempt_id: Some(gift.attempt_id),
-            frequency: Some(gift.frequency),
+            // As it was billed: by now the gift may have another rhythm.
+            frequency: Some(invoice.frequency().unwrap_or(gift.frequency)),
             first: invoice.is_first(),
             money: money(Some(invoice.amount_paid), invoice.currency.as_deref()).ok_or(Trouble::Lacks("a currency"))?,
             at: moment(invoice.paid_at()),
             donor: change.giver.as_ref().map(|giver| app.keys.index(Drawer::Donors, &giver.to)),
         });
-        if let Some(intent) = invoice.payment_intent() {
-            let intent = calls::payment_intent(stripe, intent).await?;
+        if let Some(intent) = intent {
             let card = intent.latest_charge.as_ref().and_then(Ref::object).and_then(Charge::card_until);
             what_came_with(app, Some(&intent), subscription, &mut change);
             // Where the gift has a card of its own, that has been read with it.
@@ -281,11 +296,11 @@ async fn of_invoice(app: &App, stripe: &Stripe, id: &str) -> Result<Change, Trou
         }
     } else if invoice.status.as_deref() == Some("open")
         && invoice.attempt_count > 0
-        && !invoice.is_first()
+        && gift.began
         && gift.state != GiftState::Ended
     {
-        // Whose first payment fails is at Checkout and sees it; a renewal fails behind the giver's back. That a gift has
-        // ended by it is a mail of its own.
+        // Whose first card is refused is at Checkout and sees it; a renewal fails behind the giver's back, and so does a
+        // debit that comes back after days. That a gift has ended by it is a mail of its own.
         change.failed = failed(app, stripe, &invoice, gift, change.giver.as_ref()).await?;
     }
     Ok(change)
@@ -331,11 +346,9 @@ pub(super) async fn of_gift(app: &App, stripe: &Stripe, id: &str) -> Result<Chan
 async fn read(app: &App, subscription: &Subscription, number: i64) -> Result<Change, Trouble> {
     let Some(attempt) = subscription.attempt() else { return Ok(Change::default()) };
     let language = language_of(app, attempt).await?;
-    Ok(Change {
-        giver: letter(subscription.email(), language),
-        gift: Some(Reading { gift: gift(subscription, attempt)?, number, language }),
-        ..Change::default()
-    })
+    let giver = letter(subscription.email(), language);
+    let reading = Reading { gift: gift(subscription, attempt)?, number, language, giver: giver.clone() };
+    Ok(Change { giver, gift: Some(reading), ..Change::default() })
 }
 
 /// Takes over Stripe's answer to something that was done to a gift here, as if an event had told it.
@@ -414,6 +427,8 @@ pub fn lines_of(refund: &Refund) -> Result<Vec<Line>, Trouble> {
     let mut lines = vec![Line::of_payment(refund.id.clone(), LineKind::Refund, intent, given_back, at)];
     if matches!(status, "failed" | "canceled") {
         let returned = Money::new(refund.amount, given_back.currency);
+        let moved = refund.failure_balance_transaction.as_ref().and_then(Ref::object);
+        let at = moved.map_or(at, |moved| moment(moved.created));
         lines.push(Line::of_payment(format!("{}:returned", refund.id), LineKind::Reversal, intent, returned, at));
     }
     Ok(lines)
@@ -452,7 +467,7 @@ async fn end_disputed(app: &App, stripe: &Stripe, intent: &str) -> Result<Change
     let Some(gift) = gift.filter(|gift| gift.state != GiftState::Ended) else { return Ok(Change::default()) };
     let number = store::begin_read(&app.db, &gift.subscription_id).await?;
     let subscription = calls::end(stripe, &gift.subscription_id).await?;
-    read(app, &subscription, number).await
+    Ok(Change { disputed: true, ..read(app, &subscription, number).await? })
 }
 
 fn letter(email: Option<&str>, language: Language) -> Option<Letter> {

@@ -84,6 +84,13 @@ impl Asked {
         self.at_risk.as_deref().is_some_and(|answer| answer != "no")
     }
 
+    /// What a link may preset: everything but the answer to the question.
+    #[must_use]
+    pub fn of_a_link(mut self) -> Asked {
+        self.at_risk = None;
+        self
+    }
+
     /// Whether it comes from the page, which asks the question, and not from a program.
     fn is_from_page(&self) -> bool {
         let fields = [&self.form, &self.amount_once, &self.amount_monthly, &self.amount_annual];
@@ -280,14 +287,20 @@ fn fee_words(words: Words, fee: Fee, code: Currency) -> (String, String) {
     (words.say1("support-cover", "fee", &shown), numbers)
 }
 
-/// The choices of a form that changes a running gift: monthly and annual, as it is now or as was asked for.
-pub fn changes(words: Words, currency: &SupportCurrency, now: Choice, asked: &Asked, faults: Faults) -> Vec<Often> {
+/// The choices of a form that changes a running gift, as it is now or as was asked for.
+pub fn changes(
+    words: Words,
+    currency: &SupportCurrency,
+    now: Choice,
+    rhythms: &[Frequency],
+    asked: &Asked,
+    faults: Faults,
+) -> Vec<Often> {
     let chosen = asked.frequency.as_deref().and_then(Frequency::parse).unwrap_or(now.frequency);
     let as_it_is =
         Asked { frequency: Some(now.frequency.to_string()), amount: Some(now.money.plain()), ..Asked::default() };
     let asked = if asked.frequency.is_some() { asked } else { &as_it_is };
-    let both = [Frequency::Monthly, Frequency::Annual];
-    both.into_iter().map(|often_| often(words, currency, often_, often_ == chosen, asked, faults)).collect()
+    rhythms.iter().map(|each| often(words, currency, *each, *each == chosen, asked, faults)).collect()
 }
 
 fn codes(newsroom: &Newsroom) -> String {

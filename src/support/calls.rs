@@ -24,7 +24,6 @@ use stripe_checkout::{CheckoutSessionLocale, CheckoutSessionMode, CheckoutSessio
 use stripe_client_core::{RequestBuilder, StripeMethod, StripeRequest};
 use stripe_core::balance_transaction::ListBalanceTransaction;
 use stripe_core::charge::RetrieveCharge;
-use stripe_core::customer::RetrieveCustomer;
 use stripe_core::dispute::RetrieveDispute;
 use stripe_core::event::ListEvent;
 use stripe_core::payment_intent::RetrievePaymentIntent;
@@ -33,8 +32,7 @@ use stripe_types::RangeQueryTs;
 
 use crate::clock::Moment;
 use crate::support::answers::{
-    ATTEMPT, Charge, Customer, Dispute, Event, HasId, Invoice, List, Moved, PaymentIntent, Portal, Refund, Session,
-    Subscription,
+    ATTEMPT, Charge, Dispute, Event, HasId, Invoice, List, Moved, PaymentIntent, Portal, Refund, Session, Subscription,
 };
 use crate::support::stripe::{Stripe, StripeError};
 use crate::support::{Choice, Frequency};
@@ -157,7 +155,7 @@ pub async fn subscription(stripe: &Stripe, id: &str) -> Result<Subscription, Str
 /// # Errors
 /// As [`StripeError`].
 pub async fn charge(stripe: &Stripe, id: &str) -> Result<Charge, StripeError> {
-    stripe.read(&RetrieveCharge::new(id).expand(["refunds".to_owned()])).await
+    stripe.read(&RetrieveCharge::new(id).expand(["refunds.data.failure_balance_transaction".to_owned()])).await
 }
 
 /// A refund.
@@ -165,7 +163,7 @@ pub async fn charge(stripe: &Stripe, id: &str) -> Result<Charge, StripeError> {
 /// # Errors
 /// As [`StripeError`].
 pub async fn refund(stripe: &Stripe, id: &str) -> Result<Refund, StripeError> {
-    stripe.read(&RetrieveRefund::new(id).expand(["charge".to_owned()])).await
+    stripe.read(&RetrieveRefund::new(id).expand(["charge".to_owned(), "failure_balance_transaction".to_owned()])).await
 }
 
 /// A dispute with the movements that it caused.
@@ -174,14 +172,6 @@ pub async fn refund(stripe: &Stripe, id: &str) -> Result<Refund, StripeError> {
 /// As [`StripeError`].
 pub async fn dispute(stripe: &Stripe, id: &str) -> Result<Dispute, StripeError> {
     stripe.read(&RetrieveDispute::new(id)).await
-}
-
-/// Who gives; read for the address, when a mail is to be written.
-///
-/// # Errors
-/// As [`StripeError`].
-pub async fn customer(stripe: &Stripe, id: &str) -> Result<Customer, StripeError> {
-    stripe.read(&RetrieveCustomer::new(id)).await
 }
 
 /// Ends a recurring gift at once. Asking twice is no error to us, though it is one to Stripe.
@@ -317,7 +307,7 @@ pub async fn invoices(stripe: &Stripe, since: Moment) -> Result<Vec<Invoice>, St
 /// # Errors
 /// As [`StripeError`].
 pub async fn sessions(stripe: &Stripe, since: Moment) -> Result<Vec<Session>, StripeError> {
-    let expand = ["data.payment_intent".to_owned()];
+    let expand = ["data.payment_intent.latest_charge".to_owned()];
     let first = ListCheckoutSession::new().created(RangeQueryTs::gte(since.seconds())).expand(expand).limit(PAGE);
     all(stripe, |after| match after {
         None => first.clone(),
@@ -345,7 +335,8 @@ pub async fn movements(stripe: &Stripe, since: Moment) -> Result<Vec<Moved>, Str
 /// # Errors
 /// As [`StripeError`].
 pub async fn refunds(stripe: &Stripe, since: Moment) -> Result<Vec<Refund>, StripeError> {
-    let first = ListRefund::new().created(RangeQueryTs::gte(since.seconds())).limit(PAGE);
+    let expand = ["data.failure_balance_transaction".to_owned()];
+    let first = ListRefund::new().created(RangeQueryTs::gte(since.seconds())).expand(expand).limit(PAGE);
     all(stripe, |after| match after {
         None => first.clone(),
         Some(id) => first.clone().starting_after(id),

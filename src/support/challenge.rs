@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::app::{App, Shared};
@@ -27,20 +28,28 @@ use crate::web::{Problem, Rule};
 
 /// How far back is looked for an attack.
 const LOOK_BACK: Duration = Duration::from_secs(600);
-/// So many presses in that time are no newsroom's best hour.
-const MANY_PRESSES: i64 = 100;
-/// So many refused payments, while at least [`FEW_PRESSES`] came: renewals that fail at the start of a month come without
-/// presses.
+/// So many payments that began here were refused in that time. Renewals do not count: at the start of a month many fail.
 const MANY_REFUSED: i64 = 20;
-const FEW_PRESSES: i64 = 10;
+/// So many presses are no newsroom's best hour: half of what is let through at all.
+const MANY_PRESSES: i64 = 300;
+/// How long what was found is believed.
+const FRESH: Duration = Duration::from_secs(15);
 /// The largest number to be found: some 25,000 hashes on average, about a second on an old phone.
 const HARDEST: u32 = 50_000;
 /// How long a solution may take.
 const LIFE: Duration = Duration::from_secs(20 * 60);
 /// A solution is good for one press.
 const ONCE: Rule = Rule { name: "support.challenge", burst: 1, per: LIFE };
-/// Who cannot solve anything, all of them together.
-const UNSOLVED: Rule = Rule { name: "support.unsolved", burst: 10, per: LOOK_BACK };
+/// Who cannot solve anything: from one network, and all of them together.
+const UNSOLVED: Rule = Rule { name: "support.unsolved", burst: 3, per: LOOK_BACK };
+const ALL_UNSOLVED: Rule = Rule { name: "support.unsolved.all", burst: 30, per: LOOK_BACK };
+
+/// What this process knows of an attack: whether there is one, and when that was found.
+#[derive(Debug, Default)]
+pub struct Watch {
+    is_on: AtomicBool,
+    seen_at: AtomicI64,
+}
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/support/challenge", get(show))
@@ -67,7 +76,7 @@ struct Solution {
     signature: String,
 }
 
-/// Whether a task must be solved now. The first time in a day, staff are told.
+/// Whether a task must be solved now. Looks into the database a few times a minute at most.
 ///
 /// # Errors
 /// When the database fails.
@@ -77,18 +86,37 @@ pub async fn is_on(app: &App) -> db::Result<bool> {
         When::Never => return Ok(false),
         When::Auto => {}
     }
+    let seen = Moment::from_millis(app.watch.seen_at.load(Ordering::Relaxed));
+    if seen + FRESH < app.clock.now() { look(app).await } else { Ok(app.watch.is_on.load(Ordering::Relaxed)) }
+}
+
+/// Looks whether somebody tries cards.
+async fn look(app: &App) -> db::Result<bool> {
     let now = app.clock.now();
     let (presses, refused) = store::tried(&app.db, now - LOOK_BACK).await?;
-    let is_attack = presses >= MANY_PRESSES || (refused >= MANY_REFUSED && presses >= FEW_PRESSES);
-    if is_attack {
-        let mut tx = app.db.begin().await?;
-        let day = now.to_jiff().strftime("%Y-%m-%d").to_string();
-        if alarms::raise(&mut tx, Alarm::CardTesting, &day, now).await? {
-            tracing::warn!(presses, refused, "somebody tries cards; browsers must solve a task now");
-        }
-        tx.commit().await?;
-    }
+    let is_attack = refused >= MANY_REFUSED || presses >= MANY_PRESSES;
+    app.watch.is_on.store(is_attack, Ordering::Relaxed);
+    app.watch.seen_at.store(now.millis(), Ordering::Relaxed);
     Ok(is_attack)
+}
+
+/// Looks, and tells staff once a day, whether or not a task is set.
+///
+/// # Errors
+/// When the database fails.
+pub async fn watch(app: &Shared) -> db::Result<bool> {
+    if app.stripe.is_none() || !look(app).await? {
+        return Ok(false);
+    }
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    let day = now.to_jiff().strftime("%Y-%m-%d").to_string();
+    let is_new = alarms::raise(&mut tx, Alarm::CardTesting, &day, now).await?;
+    tx.commit().await?;
+    if is_new {
+        tracing::warn!("somebody tries cards");
+    }
+    Ok(is_new)
 }
 
 async fn show(State(app): State<Shared>) -> Result<Response, Problem> {
@@ -99,7 +127,8 @@ async fn show(State(app): State<Shared>) -> Result<Response, Problem> {
 impl Challenge {
     fn new(app: &App, now: Moment) -> Challenge {
         let expires = (now + LIFE).seconds();
-        let salt = format!("{}?expires={expires}", HEXLOWER.encode(&keys::random::<12>()));
+        // The end of the salt must be seen: else digits could wander from the number into the date of expiry.
+        let salt = format!("{}?expires={expires}&", HEXLOWER.encode(&keys::random::<12>()));
         let number = u32::from_le_bytes(keys::random()) % HARDEST;
         let challenge = hash(&salt, u64::from(number));
         let signature = sign(app, &challenge);
@@ -117,19 +146,20 @@ fn sign(app: &App, challenge: &str) -> String {
 
 /// Whether a press may go on while tasks are set: with a solution that was not used before, or as one of the few who have
 /// none.
-pub fn may_pass(app: &App, altcha: Option<&str>) -> bool {
+pub fn may_pass(app: &App, altcha: Option<&str>, network: Option<&str>) -> bool {
     if altcha.is_some_and(|altcha| is_solved(app, altcha)) {
         return true;
     }
-    app.limits.check(&UNSOLVED, "").is_ok()
+    app.limits.check(&UNSOLVED, network.unwrap_or_default()).is_ok() && app.limits.check(&ALL_UNSOLVED, "").is_ok()
 }
 
 fn is_solved(app: &App, altcha: &str) -> bool {
     let Some(solution) = BASE64.decode(altcha.as_bytes()).ok() else { return false };
     let Ok(solution) = serde_json::from_slice::<Solution>(&solution) else { return false };
-    let expires = solution.salt.split_once("?expires=").and_then(|(_, at)| at.parse::<i64>().ok());
+    let expires = solution.salt.split_once("?expires=").and_then(|(_, at)| at.strip_suffix('&')?.parse::<i64>().ok());
+    let now = app.clock.now();
     solution.algorithm == "SHA-256"
-        && expires.is_some_and(|at| at > app.clock.now().seconds())
+        && expires.is_some_and(|at| at > now.seconds() && at <= (now + LIFE).seconds())
         && hash(&solution.salt, solution.number) == solution.challenge
         && keys::same(sign(app, &solution.challenge).as_bytes(), solution.signature.as_bytes())
         && app.limits.check(&ONCE, &solution.challenge).is_ok()

@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::db;
 use crate::support::answers::Subscription;
 use crate::support::apply::{Trouble, keep_answer};
-use crate::support::ask::Asked;
+use crate::support::ask::{Asked, Faults};
 use crate::support::calls::{self, Feedback};
 use crate::support::manage::{Said, Which, act, own, show_gifts};
 use crate::support::store;
@@ -57,12 +57,15 @@ async fn change(
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &changed.gift).await?;
     let now = gift.choice().ok_or(Problem::NotFound)?;
+    let page = page.speaking(gift.language);
     let currencies = &page.newsroom.support.currencies;
     let currency = currencies.iter().find(|currency| currency.currency() == now.money.currency);
-    let (false, Some(currency)) = (gift.state == GiftState::Ended, currency) else { return Err(Problem::NotFound) };
+    let (true, Some(currency)) = (can_change(&gift), currency) else { return Err(Problem::NotFound) };
+    let currency = &currency.clone();
     let to = match changed.asked.new_choice(currency) {
-        Ok(choice) => choice,
-        Err(faults) => {
+        Ok(choice) if rhythms(&gift).contains(&choice.frequency) => choice,
+        refused => {
+            let faults = refused.err().unwrap_or(Faults { frequency: true, ..Faults::default() });
             let said = Said { wrong: Some((gift.subscription_id, changed.asked, faults)), ..Said::default() };
             return show_gifts(&app, page, token, &donor, said).await;
         }
@@ -96,6 +99,7 @@ async fn pause(
 ) -> Result<Response, Problem> {
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &paused.gift).await?;
+    let page = page.speaking(gift.language);
     let months = paused.months.parse().ok().filter(|months| PAUSES.contains(months));
     let Some(months) = months.filter(|_| can_pause(&gift)) else {
         return Err(Problem::Bad(page.say("support-manage-pause-bad")));
@@ -106,9 +110,25 @@ async fn pause(
     answer(&app, page, token, &donor, done, "support-manage-paused").await
 }
 
-/// Whether a gift can be paused now.
+/// Whether a gift can be paused now, or paused for longer.
 pub fn can_pause(gift: &GiftRow) -> bool {
-    gift.state == GiftState::Active && gift.frequency == Frequency::Monthly && gift.ends_at.is_none()
+    let runs = matches!(gift.state, GiftState::Active | GiftState::Paused);
+    runs && gift.frequency == Frequency::Monthly && gift.ends_at.is_none()
+}
+
+/// Whether a gift can be changed now. While a bill is unpaid it cannot: a new rhythm would make it look paid.
+pub fn can_change(gift: &GiftRow) -> bool {
+    matches!(gift.state, GiftState::Active | GiftState::Paused) && gift.ends_at.is_none()
+}
+
+/// The rhythms to which a gift can change. While it is paused only its own: an annual bill that falls into the pause would
+/// be left out, and with it the year.
+pub fn rhythms(gift: &GiftRow) -> &'static [Frequency] {
+    match gift.state {
+        GiftState::Paused if gift.frequency == Frequency::Monthly => &[Frequency::Monthly],
+        GiftState::Paused => &[Frequency::Annual],
+        _ => &[Frequency::Monthly, Frequency::Annual],
+    }
 }
 
 fn in_months(now: Moment, months: i64) -> Moment {
@@ -125,7 +145,7 @@ async fn resume(
 ) -> Result<Response, Problem> {
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &which.gift).await?;
-    let id = gift.subscription_id.clone();
+    let (id, page) = (gift.subscription_id.clone(), page.speaking(gift.language));
     let done = match gift.state {
         GiftState::Paused => at_stripe(&app, &gift, async { calls::resume(stripe, &id, db::new_id()).await }).await,
         _ => Ok(()),
@@ -150,6 +170,7 @@ async fn why(
 ) -> Result<Response, Problem> {
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &said.gift).await?;
+    let page = page.speaking(gift.language);
     let is_ours = REASONS.contains(&said.why.as_str()) && gift.state == GiftState::Ended;
     let Some(why) = is_ours.then(|| said.why.parse::<Feedback>().ok()).flatten() else {
         return Err(Problem::Bad(page.say("support-manage-why-bad")));

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use crate::app::Shared;
 use crate::clock::{DAY, Moment};
-use crate::support::reconcile::{DEFAULT_DAYS, Report, reconcile, shown};
+use crate::support::reconcile::{DEFAULT_DAYS, Report, Span, reconcile, shown};
 
 /// Stripe.
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,9 @@ pub async fn run(app: &Shared, command: Command) -> Result<(), Box<dyn Error>> {
         Some(day) => Moment::from(day.to_zoned_datetime(TimeZone::UTC)?.timestamp()),
         None => app.clock.now() - DEFAULT_DAYS * DAY,
     };
-    let report = reconcile(app, stripe, since).await?;
+    // Up to this very second and a bit: what was given just now counts, where both sides know it.
+    let until = app.clock.now() + std::time::Duration::from_secs(1);
+    let report = reconcile(app, stripe, Span { since, until }).await?;
     if json {
         print_json(&report)
     } else {

@@ -9,12 +9,13 @@ use jiff::Span;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use std::time::Duration;
 
 use crate::app::{App, Shared};
 use crate::clock::{DAY, Moment};
 use crate::money::{Currency, Money};
 use crate::staff::{self, Desk, DeskPage, Role};
-use crate::support::reconcile::{DEFAULT_DAYS, Difference, reconcile, shown};
+use crate::support::reconcile::{self, DEFAULT_DAYS, Difference, shown};
 use crate::support::store::figures::{self, Entry};
 use crate::support::store::turns::{self, Count};
 use crate::support::store::{alarms, reconciliations};
@@ -25,6 +26,8 @@ use crate::words::Language;
 
 /// Lines of the ledger on one page.
 const PAGE: i64 = 50;
+/// A comparison that is older than this has not been made when it should have been.
+const STALE: Duration = Duration::from_secs(36 * 3_600);
 /// Months in the chart.
 const MONTHS: i64 = 12;
 
@@ -73,6 +76,8 @@ struct Giving {
 /// How the last comparison with Stripe went.
 struct Compared {
     is_equal: bool,
+    /// Whether it is more than a day and a half ago.
+    is_old: bool,
     /// "Stripe says $10, we say $10", for each currency.
     sums: Vec<String>,
     /// The movements that differ: Stripe's id, what each side says.
@@ -241,6 +246,8 @@ async fn figures_of(app: &App, currency: Currency, month: Date, zone: &TimeZone)
         if living > 0 { format!(", {} on average", money(recurring / living, currency)) } else { String::new() };
     let resting = if paused > 0 { format!(", {paused} paused") } else { String::new() };
     let (begun, ended, recovered) = (turn(Turn::Begun), turn(Turn::Ended), turn(Turn::Recovered));
+    let others = turned.iter().filter(|turn| !matches!(turn.what, Turn::Begun | Turn::Ended));
+    let changed = others.map(|turn| turn.worth).sum();
     Ok(vec![
         Figure {
             label: "This month",
@@ -257,6 +264,11 @@ async fn figures_of(app: &App, currency: Currency, month: Date, zone: &TimeZone)
         },
         Figure { label: "New", value: begun.count.to_string(), note: a_month(begun.worth, currency) },
         Figure { label: "Ended", value: ended.count.to_string(), note: a_month(ended.worth, currency) },
+        Figure {
+            label: "Changed",
+            value: turn(Turn::Changed).count.to_string(),
+            note: format!("{}, pauses included", a_month(changed, currency)),
+        },
         Figure {
             label: "Failing",
             value: failing.to_string(),
@@ -277,12 +289,15 @@ fn a_month(worth: i64, currency: Currency) -> String {
 }
 
 async fn compared(app: &App, zone: &TimeZone) -> Result<Option<Compared>, Problem> {
-    let Some(run) = reconciliations::last(&app.db).await? else { return Ok(None) };
+    let Some(run) = reconciliations::last(&app.db, 0).await? else { return Ok(None) };
+    // Green must not outlive the comparison that it was.
+    let is_old = run.at + STALE < app.clock.now();
     let sums: std::collections::BTreeMap<String, (i64, i64)> = serde_json::from_str(&run.sums).unwrap_or_default();
     let differences: Vec<Difference> = serde_json::from_str(&run.differences).unwrap_or_default();
     let of = |currency: &str, minor: i64| shown(currency, Some(minor));
     Ok(Some(Compared {
-        is_equal: differences.is_empty(),
+        is_equal: differences.is_empty() && !is_old,
+        is_old,
         sums: sums
             .iter()
             .map(|(code, (theirs, ours))| format!("Stripe says {}, we say {}", of(code, *theirs), of(code, *ours)))
@@ -295,9 +310,10 @@ async fn compared(app: &App, zone: &TimeZone) -> Result<Option<Compared>, Proble
             })
             .collect(),
         when: format!(
-            "Compared on {}: {} of {DEFAULT_DAYS} days, {} of them had never come",
+            "Compared on {}: {} of {}, {} had never come",
             time(run.at, zone),
             count(run.events, "event", "events"),
+            count(run.days, "day", "days"),
             run.taken_in
         ),
     }))
@@ -354,7 +370,8 @@ async fn compare(State(app): State<Shared>, desk: Desk) -> Result<Response, Prob
     desk.require(Role::Finance)?;
     let stripe = app.stripe.as_ref().ok_or(Problem::Closed)?;
     let now = app.clock.now();
-    let report = reconcile(&app, stripe, now - DEFAULT_DAYS * DAY).await.map_err(|error| {
+    let time = reconcile::Span { since: now - DEFAULT_DAYS * DAY, until: now + Duration::from_secs(1) };
+    let report = reconcile::reconcile(&app, stripe, time).await.map_err(|error| {
         tracing::error!(error = error.code(), "the comparison with Stripe could not be made");
         Problem::Internal
     })?;

@@ -31,7 +31,12 @@ async fn download(State(app): State<Shared>, Path(token): Path<String>) -> Resul
     let mut held = Vec::new();
     for gift in gifts::of_donor(&app.db, &donor).await? {
         let turns = turns::of_gift(&app.db, gift.id).await?;
-        held.push(of_gift(&gift, &turns));
+        let events = figures::events_of(&app.db, gift.id).await?;
+        let told: Vec<Value> =
+            events.iter().map(|event| json!({ "kind": event.kind, "at": time(event.created_at) })).collect();
+        let mut of_gift = of_gift(&gift, &turns);
+        of_gift["events_of_stripe"] = told.into();
+        held.push(of_gift);
     }
     let payments: Vec<Value> = figures::given_by(&app.db, &donor).await?.iter().map(of_line).collect();
     let reminder = reminders::of(&app.db, &donor).await?;

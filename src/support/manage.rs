@@ -161,8 +161,9 @@ async fn send_link(
     let link = app.config.link(&format!("/support/manage/{token}"));
     let message = house(&app, page.words.language()).manage(to, link);
     let mark = app.keys.mark("support.manage.day", &[donor.clone(), day_of(now).into_bytes()].concat());
-    let known =
-        !gifts::of_donor(&app.db, &donor).await?.is_empty() || !figures::given_by(&app.db, &donor).await?.is_empty();
+    let known = !gifts::of_donor(&app.db, &donor).await?.is_empty()
+        || !figures::given_by(&app.db, &donor).await?.is_empty()
+        || reminders::of(&app.db, &donor).await?.is_some();
     // Known or not, a mail is written and something is committed: the clock tells nothing either.
     let mut tx = app.db.begin().await?;
     let once = Some((mark, now + crate::clock::DAY));
@@ -261,7 +262,7 @@ fn view(page: &Page, gift: &GiftRow, open: bool, said: &Said) -> GiftView {
         dates: dates.into_iter().flatten().collect(),
         end: words.say(&format!("support-manage-end-{frequency}")),
         card: open && gift.customer_id.is_some(),
-        change: if open && !has_ended { change_view(page, gift, said) } else { None },
+        change: if open && change::can_change(gift) { change_view(page, gift, said) } else { None },
         can_pause: open && change::can_pause(gift),
         paused: open && gift.state == GiftState::Paused,
         reasons: match said.ended.as_deref() == Some(gift.subscription_id.as_str()) && open {
@@ -283,7 +284,7 @@ fn change_view(page: &Page, gift: &GiftRow, said: &Said) -> Option<ChangeView> {
     };
     let next = gift.next_at().map(|at| whole_day(page, at)).unwrap_or_default();
     Some(ChangeView {
-        often: ask::changes(page.words, currency, choice, asked, faults),
+        often: ask::changes(page.words, currency, choice, change::rhythms(gift), asked, faults),
         sign: choice.money.currency.sign().to_owned(),
         sign_after: page.words.language() == Language::Ru,
         decimals: choice.money.currency.exponent(),
@@ -335,6 +336,7 @@ async fn end(
 ) -> Result<Response, Problem> {
     let (donor, stripe) = act(&app, &token)?;
     let gift = own(&app, &donor, &which.gift).await?;
+    let page = page.speaking(gift.language);
     if let Err(error) = end_at_stripe(&app, stripe, &gift).await {
         return change::answer(&app, page, token, &donor, Err(error), "support-manage-down").await;
     }
@@ -371,7 +373,7 @@ async fn portal(
 /// Ends what still runs, at Stripe first, and then cuts every tie to the address.
 async fn forget(State(app): State<Shared>, page: Page, Path(token): Path<String>) -> Result<Response, Problem> {
     let donor = donor(&app, &token)?;
-    for gift in gifts::of_donor(&app.db, &donor).await?.iter().filter(|gift| gift.state != GiftState::Ended) {
+    for gift in &gifts::not_ended_of(&app.db, &donor).await? {
         let stripe = app.stripe.as_ref().ok_or(Problem::Closed)?;
         if let Err(error) = end_at_stripe(&app, stripe, gift).await {
             tracing::error!(gift = gift.id, "a gift could not be ended, so its giver is not forgotten");

@@ -387,6 +387,13 @@ pub struct Gift {
     pub ended_why: Option<String>,
 }
 
+impl Gift {
+    /// Whether it began and its payments do not come: failing, or ended without one.
+    pub fn is_unpaid(&self) -> bool {
+        matches!(self.state, GiftState::Failing | GiftState::Ended)
+    }
+}
+
 /// How long a confirmation or manage link sent on request works.
 pub const LINK_LIFE: Duration = Duration::from_secs(72 * 3_600);
 /// How long the link in a thank-you mail works: until the next one has surely come.

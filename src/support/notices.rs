@@ -14,7 +14,7 @@ use crate::mail::outbox::{self, Note};
 use crate::support::apply::{self, Letter, Trouble};
 use crate::support::mail::house;
 use crate::support::store::gifts::{self, GiftRow};
-use crate::support::store::notices;
+use crate::support::store::{figures, notices};
 use crate::support::stripe::Stripe;
 use crate::support::write::{manage_link, write};
 use crate::support::{Frequency, GiftState, month_at};
@@ -25,8 +25,6 @@ const RENEWAL: [Duration; 2] = [Duration::from_secs(30 * 24 * 3_600), Duration::
 const CARD: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// How far ahead the end of a pause is told.
 const PAUSE: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// A notice's mark is remembered so long: longer than any of them can be due.
-pub(super) const KEEP: Duration = Duration::from_secs(100 * 24 * 3_600);
 const PAGE: i64 = 100;
 
 /// Something to be told ahead.
@@ -77,7 +75,7 @@ pub async fn step(app: &Shared) -> db::Result<bool> {
         let page = gifts::coming(&app.db, now + RENEWAL[0], &month_at(now + CARD), PAGE, after).await?;
         for gift in &page {
             for (notice, mark) in due(gift, now) {
-                if notices::is_noted(&app.db, gift.id, &mark).await? {
+                if notices::is_noted(&app.db, gift.id, &mark).await? || is_new(app, gift, &notice).await? {
                     continue;
                 }
                 match tell(app, stripe, gift, &notice, &mark).await {
@@ -93,6 +91,11 @@ pub async fn step(app: &Shared) -> db::Result<bool> {
             None => return Ok(told),
         }
     }
+}
+
+/// A gift that became annual a while ago has no year behind it: its giver has just been told when the first payment comes.
+async fn is_new(app: &App, gift: &GiftRow, notice: &Notice) -> db::Result<bool> {
+    Ok(matches!(notice, Notice::Renewal(_)) && !figures::has_paid(&app.db, gift.id, Frequency::Annual).await?)
 }
 
 /// Reads the gift once more, and where the notice is still due puts its mail in the outbox.

@@ -139,7 +139,8 @@ pub async fn unfinished(db: &Db, before: Moment, now: Moment) -> Result<Vec<Stri
 pub async fn tried(db: &Db, since: Moment) -> Result<(i64, i64)> {
     db.read(
         "SELECT (SELECT COUNT(*) FROM support_attempts WHERE created_at >= $1),
-             (SELECT COUNT(*) FROM support_events WHERE kind = 'payment_intent.payment_failed' AND received_at >= $1)",
+             (SELECT COUNT(*) FROM support_events
+              WHERE kind = 'payment_intent.payment_failed' AND state = 'done' AND created_at >= $1)",
     )
     .bind(since)
     .one()
@@ -263,13 +264,16 @@ pub async fn put_off(db: &Db, event: &Due, until: Moment, problem: String) -> Re
     Ok(())
 }
 
-/// Makes those due at once that were put off for that reason.
+/// Makes those due at once that were put off, or given up as somebody else's, for that reason.
 pub async fn hurry(tx: &mut Tx, problem: &str, now: Moment) -> Result<()> {
-    tx.query("UPDATE support_events SET next_at = $2 WHERE state = 'waiting' AND problem = $1 AND next_at > $2")
-        .bind(problem.to_owned())
-        .bind(now)
-        .execute()
-        .await?;
+    tx.query(
+        "UPDATE support_events SET state = 'waiting', next_at = $2, finished_at = NULL
+         WHERE problem = $1 AND ((state = 'waiting' AND next_at > $2) OR state = 'ignored')",
+    )
+    .bind(problem.to_owned())
+    .bind(now)
+    .execute()
+    .await?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::support::apply::{Trouble, apply};
 use crate::support::mail::house;
 use crate::support::store::{self, Due, Outcome, reminders};
 use crate::support::stripe::Stripe;
-use crate::support::{Frequency, REMINDERS, alarms, notices, reconcile, reminder_again_at};
+use crate::support::{Frequency, REMINDERS, alarms, challenge, notices, reconcile, reminder_again_at};
 use crate::worker::Task;
 
 /// The task that applies events; the webhook wakes it.
@@ -54,6 +54,7 @@ pub(super) const KEEP: Duration = Duration::from_secs(45 * 24 * 3_600);
 /// The room's tasks.
 pub fn tasks() -> Vec<Task<Shared>> {
     vec![
+        Task::new("card-testing", Duration::from_secs(30), |app: Shared| async move { challenge::watch(&app).await }),
         Task::new("giving-alarms", Duration::from_secs(60), |app: Shared| async move { alarms::tell(&app).await }),
         Task::new(EVENTS, Duration::from_secs(10), |app: Shared| async move { step(&app).await }),
         Task::new("stripe-attempts", Duration::from_secs(900), |app: Shared| async move { sweep(&app).await }),
@@ -108,8 +109,8 @@ async fn one(app: &App, stripe: &Stripe, event: &Due) -> db::Result<()> {
     }
 }
 
-/// The payment that an event waits for may have come while the event was being put off, and found nobody to hurry. Who
-/// comes second sees the other: this looks again, now that the event says what it waits for.
+/// The payment that an event waits for may have come while the event was being put off, and found nobody to hurry. So this
+/// looks again, now that the event says what it waits for; what slips through here as well is tried again by the schedule.
 async fn hurry_if_paid(app: &App, trouble: &Trouble, now: Moment) -> db::Result<()> {
     let Trouble::NoPaymentYet(intent) = trouble else { return Ok(()) };
     if !store::figures::has_payment(&app.db, intent).await? {
@@ -217,7 +218,8 @@ fn reminder_mail(app: &App, reminder: &reminders::Due, again: Option<Moment>) ->
 pub async fn tidy(app: &Shared) -> db::Result<bool> {
     let now = app.clock.now();
     store::tidy(&app.db, now - KEEP).await?;
-    store::notices::tidy(&app.db, now - notices::KEEP).await?;
+    store::notices::tidy(&app.db, now - KEEP).await?;
+    store::alarms::tidy(&app.db, now - KEEP).await?;
     store::reconciliations::tidy(&app.db, now - KEEP).await?;
     Ok(false)
 }

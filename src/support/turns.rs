@@ -97,7 +97,8 @@ pub fn between(before: Option<Standing>, after: Standing, began: bool) -> Vec<(T
             Life { at: begun, turns: vec![(Turn::Begun, begun.worth())] }
         }
     };
-    if life.at.state == GiftState::Ended {
+    // Nothing follows an end, and nothing that has begun waits to begin.
+    if life.at.state == GiftState::Ended || after.state == GiftState::Pending {
         return life.turns;
     }
     if (life.at.frequency, life.at.money) != (after.frequency, after.money) {

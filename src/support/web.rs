@@ -101,6 +101,8 @@ async fn show(State(app): State<Shared>, page: Page, Query(asked): Query<Asked>)
     if app.stripe.is_none() {
         return closed(page, StatusCode::OK);
     }
+    // An answer in an address would be in logs and histories, and would answer for whoever the link is sent to.
+    let asked = asked.of_a_link();
     let task = challenge::is_on(&app).await?;
     show_ask(page, &asked, Faults::default(), None, task, StatusCode::OK)
 }
@@ -137,6 +139,7 @@ fn closed(page: Page, status: StatusCode) -> Result<Response, Problem> {
 
 /// The ask in a frame on the newsroom's own site.
 async fn frame(State(app): State<Shared>, page: Page, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    let asked = asked.of_a_link();
     let ask = Ask::new(&page.newsroom, page.words, &asked, Faults::default()).filter(|_| app.stripe.is_some());
     let task = challenge::is_on(&app).await?;
     let ask = ask.map(|ask| Ask { task, ..ask });
@@ -196,7 +199,7 @@ async fn check_out(
         Err(faults) if json => return Err(Problem::Bad(ask::sentences(&page.newsroom, page.words, &asked, faults))),
         Err(faults) => return show_ask(page, &asked, faults, None, task, StatusCode::UNPROCESSABLE_ENTITY),
     };
-    if task && !challenge::may_pass(&app, asked.altcha.as_deref()) {
+    if task && !challenge::may_pass(&app, asked.altcha.as_deref(), peer.network().as_deref()) {
         if json {
             return Err(Problem::TooMany);
         }
@@ -384,7 +387,7 @@ async fn thanks(
     };
     let page = page.speaking(attempt.language);
     let choice = attempt.choice().ok_or(Problem::NotFound)?;
-    let state = session.as_ref().map_or(attempt.state, apply::state_of);
+    let (state, next) = standing(stripe, attempt.state, session.as_ref()).await;
     let amount = choice.money.display(page.words.language());
     if matches!(state, AttemptState::Failed | AttemptState::Expired | AttemptState::Refused)
         || (state == AttemptState::Open && session.is_some())
@@ -407,11 +410,6 @@ async fn thanks(
         (false, Frequency::Monthly) => "support-thanks-monthly",
         (false, Frequency::Annual) => "support-thanks-annual",
     };
-    let subscription = session.as_ref().and_then(|session| session.subscription.as_ref()).map(Ref::id);
-    let next = match subscription.filter(|_| !pending) {
-        Some(subscription) => calls::subscription(stripe, subscription).await.ok().and_then(|gift| gift.renews_at()),
-        None => None,
-    };
     render(&ThanksPage {
         title: page.say("support-thanks"),
         lede: page.words.say1(key, "amount", &amount),
@@ -422,4 +420,17 @@ async fn thanks(
         amount,
         page,
     })
+}
+
+/// How a gift stands, and when its next payment is due: by its page at Checkout, or as far as we know without. Of a debit
+/// for a recurring gift that came back only the subscription tells.
+async fn standing(stripe: &Stripe, known: AttemptState, session: Option<&Session>) -> (AttemptState, Option<i64>) {
+    let Some(session) = session else { return (known, None) };
+    let state = apply::state_of(session);
+    let Some(subscription) = session.subscription.as_ref().map(Ref::id) else { return (state, None) };
+    match (state, calls::subscription(stripe, subscription).await.ok()) {
+        (AttemptState::Pending, Some(gift)) if gift.is_unpaid() => (AttemptState::Failed, None),
+        (AttemptState::Paid, Some(gift)) => (state, gift.renews_at()),
+        _ => (state, None),
+    }
 }

@@ -19,7 +19,7 @@ use crate::support::mail::{Missed, Paid, house};
 use crate::support::store::{self, alarms, gifts, reminders, turns};
 use crate::support::task::KEEP;
 use crate::support::turns::{Standing, Turn, between};
-use crate::support::{Choice, Frequency, Gift, Line, LineKind, MANAGE, THANKS_LINK_LIFE};
+use crate::support::{Choice, Frequency, Gift, GiftState, Line, LineKind, MANAGE, THANKS_LINK_LIFE};
 
 /// A gift that ended longer ago than Stripe lists events is found by chance; its giver is not told any more.
 const OLD_NEWS: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -39,7 +39,7 @@ pub(super) async fn write(app: &App, tx: &mut Tx, change: Change, now: Moment) -
     let donor = change.giver.as_ref().map(|giver| app.keys.index(Drawer::Donors, &giver.to));
     let mut gift = None;
     if let Some(reading) = &change.gift {
-        mails |= write_gift(app, tx, reading, change.giver.as_ref(), donor.as_deref(), now).await?;
+        mails |= write_gift(app, tx, reading, change.disputed, now).await?;
         gift = gifts::by_subscription(tx, &reading.gift.subscription_id).await?;
     }
     for line in &change.lines {
@@ -77,33 +77,42 @@ async fn write_attempt(app: &App, tx: &mut Tx, change: &Change, now: Moment) -> 
 }
 
 /// Replaces what we knew of a gift by what the latest read said, and finds out what has happened in between.
-async fn write_gift(
-    app: &App,
-    tx: &mut Tx,
-    reading: &Reading,
-    giver: Option<&Letter>,
-    donor: Option<&[u8]>,
-    now: Moment,
-) -> Result<bool, Trouble> {
-    let Reading { gift, number, language } = reading;
-    let mut mails = false;
+async fn write_gift(app: &App, tx: &mut Tx, reading: &Reading, disputed: bool, now: Moment) -> Result<bool, Trouble> {
+    let Reading { gift, number, language, giver } = reading;
     // On PostgreSQL this also makes two readings of one gift wait for each other.
-    if store::latest(tx, &gift.subscription_id, *number).await? {
-        let before = gifts::by_subscription(tx, &gift.subscription_id).await?;
-        let id = before.as_ref().map_or_else(db::new_id, |before| before.id);
-        gifts::keep(tx, id, gift, *language).await?;
-        let standing = before.as_ref().and_then(gifts::GiftRow::standing);
-        for (turn, worth) in between(standing, Standing::from(gift), gift.began) {
-            turns::add(tx, id, turn, worth, at(turn, gift, now), detail(turn, gift)).await?;
-            if let Some(giver) = giver {
-                mails |= tell(app, tx, turn, gift, before.as_ref(), giver, now).await?;
-            }
+    if !store::latest(tx, &gift.subscription_id, *number).await? {
+        return Ok(false);
+    }
+    let before = gifts::by_subscription(tx, &gift.subscription_id).await?;
+    // What has begun cannot be waiting for its first payment: such an answer was overtaken on its way.
+    if gift.state == GiftState::Pending && before.as_ref().is_some_and(|row| row.state != GiftState::Pending) {
+        return Ok(false);
+    }
+    let id = before.as_ref().map_or_else(db::new_id, |before| before.id);
+    gifts::keep(tx, id, gift, *language).await?;
+    if let Some(giver) = giver {
+        gifts::tie(tx, &gift.subscription_id, &app.keys.index(Drawer::Donors, &giver.to)).await?;
+    }
+    let mut mails = false;
+    let standing = before.as_ref().and_then(gifts::GiftRow::standing);
+    let after = gifts::by_subscription(tx, &gift.subscription_id).await?;
+    for (turn, worth) in between(standing, Standing::from(gift), gift.began) {
+        turns::add(tx, id, turn, worth, at(turn, gift, now), detail(turn, gift)).await?;
+        if let Some((giver, after)) = giver.as_ref().zip(after.as_ref()) {
+            let told = Told { turn, gift, before: before.as_ref(), after, disputed };
+            mails |= tell(app, tx, &told, giver, now).await?;
         }
     }
-    if let Some(donor) = donor {
-        gifts::tie(tx, &gift.subscription_id, donor).await?;
-    }
     Ok(mails)
+}
+
+/// A turn, with all that its mail may say.
+struct Told<'a> {
+    turn: Turn,
+    gift: &'a Gift,
+    before: Option<&'a gifts::GiftRow>,
+    after: &'a gifts::GiftRow,
+    disputed: bool,
 }
 
 /// When a turn was: as Stripe says where it does, and else when we learned of it.
@@ -129,29 +138,23 @@ fn detail(turn: Turn, gift: &Gift) -> Option<String> {
 }
 
 /// The mail that a turn owes its giver, if any.
-async fn tell(
-    app: &App,
-    tx: &mut Tx,
-    turn: Turn,
-    gift: &Gift,
-    before: Option<&gifts::GiftRow>,
-    giver: &Letter,
-    now: Moment,
-) -> Result<bool, Trouble> {
+async fn tell(app: &App, tx: &mut Tx, told: &Told<'_>, giver: &Letter, now: Moment) -> Result<bool, Trouble> {
+    let gift = told.gift;
     let house = house(app, giver.language);
     let manage = manage_link(app, &giver.to);
     let choice = Choice { frequency: gift.frequency, money: gift.money };
-    let (kind, message) = match turn {
+    let (kind, message) = match told.turn {
         Turn::Changed => {
-            let Some(old) = before.and_then(gifts::GiftRow::choice) else { return Ok(false) };
-            ("gift-changed", house.changed(giver.to.clone(), old, choice, gift.renews_at, manage))
+            let Some(old) = told.before.and_then(gifts::GiftRow::choice) else { return Ok(false) };
+            ("gift-changed", house.changed(giver.to.clone(), old, choice, told.after.next_at(), manage))
         }
         Turn::Paused => ("gift-paused", house.paused(giver.to.clone(), choice, gift.paused_until, manage)),
         Turn::Ended => {
             if gift.ended_at.is_some_and(|ended| ended + OLD_NEWS < now) {
                 return Ok(false);
             }
-            let message = house.ended(giver.to.clone(), gift.money, Ending::of(gift));
+            let ending = if told.disputed { Ending::Disputed } else { Ending::of(gift) };
+            let message = house.ended(giver.to.clone(), gift.money, ending);
             return Ok(put(app, tx, "gift-ended", &gift.subscription_id, message, now).await?);
         }
         _ => return Ok(false),

@@ -2,7 +2,7 @@
 
 use crate::giving::*;
 use crate::house::{House, story};
-use friday::demo::stripe::{Handing, Options, Outcome, StandIn, Visit};
+use friday::demo::stripe::{Handing, Visit};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -229,7 +229,8 @@ story!(whoever_tries_cards_from_one_network_is_stopped, async |house: House| {
 story!(one_address_is_stopped_sooner_than_its_network, async |house: House| {
     let open = Open::with(house, |config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
     let fields = [("frequency", "once"), ("amount", "5"), ("currency", "USD")];
-    let press = async |from: &str| open.post_with("/support/checkout", &[("x-forwarded-for", from)], &fields).await.status;
+    let press =
+        async |from: &str| open.post_with("/support/checkout", &[("x-forwarded-for", from)], &fields).await.status;
     for _ in 0..6 {
         assert_eq!(press("203.0.113.7").await, 303);
     }
@@ -277,7 +278,7 @@ story!(while_cards_are_tried_a_task_must_be_solved_and_few_pass_without, async |
     while open.post("/support/checkout", &fields).await.status == 303 {
         passed += 1;
     }
-    assert_eq!(passed, 10, "so many pass without");
+    assert_eq!(passed, 3, "so many pass without from one network");
     let solution = solve().await;
     assert_eq!(press(&solution).await, 303);
     assert_eq!(press(&solution).await, 429, "a solution is good for one press");
@@ -287,6 +288,12 @@ story!(while_cards_are_tried_a_task_must_be_solved_and_few_pass_without, async |
     let mut forged = solve().await;
     forged["signature"] = json!("0".repeat(64));
     assert_eq!(press(&forged).await, 429);
+    // Digits that wander from the number into the date of expiry would make one solution good for ever.
+    let mut spliced = solve().await;
+    let (salt, number) = (spliced["salt"].as_str().unwrap().to_owned(), spliced["number"].to_string());
+    spliced["salt"] = json!(format!("{salt}{}", &number[..1]));
+    spliced["number"] = json!(number[1..].parse::<u64>().unwrap_or(0));
+    assert_eq!(press(&spliced).await, 429);
     let late = solve().await;
     open.clock().advance(21 * 60 * Duration::from_secs(1));
     let page = open.get("/support").await;

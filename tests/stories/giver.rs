@@ -2,9 +2,8 @@
 
 use crate::giving::*;
 use crate::house::{House, story};
-use friday::demo::stripe::{Handing, Method, Outcome, Visit};
+use friday::demo::stripe::{Handing, Visit};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 story!(a_giver_sees_ends_and_is_forgotten_by_a_link, async |house: House| {
     let open = Open::new(house).await;
@@ -127,7 +126,11 @@ story!(a_monthly_gift_becomes_an_annual_one_on_its_next_day_and_not_before, asyn
     open.hear(Handing { copies: 2, shuffle: Some(9) }).await;
     assert_eq!(open.amounts().await, [row("payment", 500)], "nothing is taken for the change");
     assert_eq!(open.gifts().await, [("annual".to_owned(), "active".to_owned(), 5000)]);
-    open.advance(32 * DAY).await;
+    open.advance(25 * DAY).await;
+    open.hear(Handing::IN_ORDER).await;
+    let soon = open.mails_to(GIVER).await.into_iter().filter(|mail| mail.subject.contains("renews soon")).count();
+    assert_eq!(soon, 0, "there is no year behind it");
+    open.advance(7 * DAY).await;
     open.hear(Handing::IN_ORDER).await;
     assert_eq!(open.amounts().await, [row("payment", 500), row("payment", 5000)]);
     open.advance(330 * DAY).await;
@@ -147,6 +150,12 @@ story!(a_pause_leaves_out_payments_is_told_before_it_ends_and_can_be_ended, asyn
     let gift = subscription(&open)["id"].as_str().unwrap().to_owned();
     let bad = open.post(&format!("{page}/pause"), &[("gift", &gift), ("months", "12")]).await;
     assert_eq!(bad.status, 422);
+    let paused = open.post(&format!("{page}/pause"), &[("gift", &gift), ("months", "1")]).await;
+    assert_eq!(paused.status, 200);
+    let annual = [("gift", gift.as_str()), ("frequency", "annual"), ("amount_annual", "50")];
+    let refused = open.post(&format!("{page}/change"), &annual).await;
+    assert_eq!(refused.status, 422, "an annual bill within the pause would be void, and the year with it");
+    // Paused for longer, while it is paused.
     let paused = open.post(&format!("{page}/pause"), &[("gift", &gift), ("months", "2")]).await;
     assert!(paused.status == 200 && paused.body.contains("Paused until"), "{}", paused.body);
     assert_eq!(open.gifts().await[0].1, "paused");
@@ -264,4 +273,30 @@ story!(a_discreet_newsroom_is_named_in_no_sender_and_no_subject_of_these_mails, 
         assert!(mail.from.contains("post@valley.example") && !mail.from.contains("Valley"), "{}", mail.from);
         assert!(!mail.subject.contains("Valley"), "{}", mail.subject);
     }
+});
+
+story!(a_first_payment_that_was_refused_does_not_keep_anybody_from_being_forgotten, async |house: House| {
+    let open = Open::new(house).await;
+    let session = open.press("monthly", "5", "USD").await;
+    open.stripe.pay(&session, &Visit::declined(GIVER)).unwrap();
+    open.give("once", "25", "USD", GIVER).await;
+    open.hear(Handing::IN_ORDER).await;
+    assert_eq!(open.gifts().await[0].1, "pending");
+    let page = own_page(&open, GIVER).await;
+    let forgotten = open.post(&format!("{page}/forget"), &[]).await;
+    assert!(forgotten.status == 200 && forgotten.body.contains("nothing here leads to you"), "{}", forgotten.body);
+    assert_eq!(open.count("SELECT COUNT(*) FROM support_gifts WHERE donor IS NOT NULL").await, 0);
+});
+
+story!(whoever_has_only_a_reminder_can_have_it_too, async |house: House| {
+    let open = Open::new(house).await;
+    open.post("/support/remind", &[("email", GIVER), ("month", "2027-02")]).await;
+    let mails = open.mails_to(GIVER).await;
+    open.post(&mails[0].link("/support/remind/confirm/"), &[]).await;
+    open.post("/support/manage", &[("email", GIVER)]).await;
+    let page = own_page(&open, GIVER).await;
+    let held: Value = serde_json::from_str(&open.post(&format!("{page}/held"), &[]).await.body).unwrap();
+    assert_eq!(held["reminder"]["month"], "2027-02");
+    assert_eq!(open.post(&format!("{page}/forget"), &[]).await.status, 200);
+    assert_eq!(open.count("SELECT COUNT(*) FROM support_reminders").await, 0);
 });

@@ -2,8 +2,8 @@
 
 use crate::giving::*;
 use crate::house::{House, story};
-use friday::demo::stripe::{Handing, Method, Options, Outcome, StandIn, Visit};
-use serde_json::{Value, json};
+use friday::demo::stripe::{Handing, Method, Outcome, Visit};
+use serde_json::Value;
 use std::time::Duration;
 
 story!(a_gift_once_is_counted_and_thanked_for_once, async |house: House| {
@@ -343,7 +343,10 @@ story!(a_lost_dispute_ends_the_gift, async |house: House| {
     open.hear(Handing { copies: 2, shuffle: Some(3) }).await;
     assert_eq!(open.gifts().await[0].1, "ended");
     assert_eq!(subscription(&open)["status"], "canceled");
-    assert_eq!(last_subject(&open, GIVER).await, "Your gift has ended");
+    let mails = open.mails_to(GIVER).await;
+    let mail = mails.last().unwrap();
+    assert_eq!(mail.subject, "Your gift has ended");
+    assert!(mail.text.contains("because your bank took a payment"), "{}", mail.text);
     assert_eq!(open.net().await, open.stripe.balance("usd"));
 });
 
@@ -373,4 +376,38 @@ story!(an_event_of_another_account_is_refused_and_a_bill_to_come_reads_its_gift,
     open.hear(Handing::IN_ORDER).await;
     let upcoming = "SELECT COUNT(*) FROM support_events WHERE kind = 'invoice.upcoming' AND state = 'done' AND gift_id IS NOT NULL";
     assert_eq!(open.count(upcoming).await, 1);
+});
+
+story!(a_debit_for_a_recurring_gift_that_comes_back_is_told, async |house: House| {
+    let open = Open::new(house).await;
+    let session = open.press("monthly", "5", "USD").await;
+    assert_eq!(open.stripe.pay(&session, &Visit::by_debit(GIVER, false)).unwrap(), Outcome::OnItsWay);
+    open.hear(Handing::IN_ORDER).await;
+    let page = open.get(&format!("/support/thanks?session={session}")).await;
+    assert!(page.body.contains("is on its way"), "{}", page.body);
+    open.advance(6 * DAY).await;
+    open.hear(Handing { copies: 2, shuffle: Some(3) }).await;
+    assert_eq!(last_subject(&open, GIVER).await, "Your payment did not go through");
+    let page = open.get(&format!("/support/thanks?session={session}")).await;
+    assert!(page.body.contains("Nothing has been paid"), "{}", page.body);
+    assert_eq!(open.count("SELECT COUNT(*) FROM support_attempts WHERE state = 'failed'").await, 1);
+});
+
+story!(a_payment_is_counted_in_the_rhythm_in_which_it_was_billed, async |house: House| {
+    let open = Open::new(house).await;
+    open.give("monthly", "5", "USD", GIVER).await;
+    open.hear(Handing::IN_ORDER).await;
+    let page = own_page(&open, GIVER).await;
+    open.advance(32 * DAY).await;
+    // The renewal is paid, and its giver changes the rhythm before we hear of it.
+    let gift = subscription(&open)["id"].as_str().unwrap().to_owned();
+    let fields = [("gift", gift.as_str()), ("frequency", "annual"), ("amount_annual", "50")];
+    assert_eq!(open.post(&format!("{page}/change"), &fields).await.status, 200);
+    open.hear(Handing { copies: 2, shuffle: Some(3) }).await;
+    assert_eq!(
+        open.count("SELECT COUNT(*) FROM support_ledger WHERE kind = 'payment' AND frequency = 'monthly'").await,
+        2
+    );
+    let mails = open.mails_to(GIVER).await;
+    assert!(mails.iter().any(|mail| mail.text.contains("Your monthly gift of $5 has arrived")));
 });

@@ -258,6 +258,8 @@ impl World {
             at[name] = included;
         }
         match at.get_mut(*name) {
+            // Fields that an object has only where there is something to say can be expanded all the same.
+            None if *name == "failure_balance_transaction" => Ok(()),
             None => {
                 let message = format!("This property cannot be expanded ({path}).");
                 Err(Error::bad("expand", message))

@@ -84,3 +84,14 @@ pub async fn take_untold(tx: &mut Tx, now: Moment) -> Result<Vec<Alarm>> {
         tx.query("UPDATE support_alarms SET told_at = $1 WHERE told_at IS NULL RETURNING kind").bind(now).all().await?;
     Ok(rows.into_iter().map(|(kind,)| kind).collect())
 }
+
+/// Forgets what closed alarms were about, and what was noted: that there were some is enough later.
+pub async fn tidy(db: &Db, before: Moment) -> Result<u64> {
+    db.write(
+        "UPDATE support_alarms SET note = NULL, object_id = 'closed ' || id
+         WHERE closed_at < $1 AND object_id NOT LIKE 'closed %'",
+    )
+    .bind(before)
+    .execute()
+    .await
+}

@@ -106,6 +106,17 @@ pub async fn of_gift(db: &Db, gift_id: i64) -> Result<Vec<Entry>> {
     .await
 }
 
+/// Whether a gift has been paid for in that rhythm.
+pub async fn has_paid(db: &Db, gift_id: i64, frequency: Frequency) -> Result<bool> {
+    let (count,): (i64,) = db
+        .read("SELECT COUNT(*) FROM support_ledger WHERE gift_id = $1 AND kind = 'payment' AND frequency = $2")
+        .bind(gift_id)
+        .bind(frequency)
+        .one()
+        .await?;
+    Ok(count > 0)
+}
+
 /// An event about a gift.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Told {
@@ -197,6 +208,7 @@ pub async fn standing(db: &Db, currency: &str) -> Result<Vec<Standing>> {
         "SELECT frequency, state, COUNT(*) AS count,
              CAST(SUM(CASE frequency WHEN 'annual' THEN amount / 12 ELSE amount END) AS BIGINT) AS monthly
          FROM support_gifts WHERE currency = $1 AND state IN ('active', 'failing', 'paused')
+           AND id IN (SELECT gift_id FROM support_ledger WHERE kind = 'payment' AND gift_id IS NOT NULL)
          GROUP BY frequency, state ORDER BY frequency, state",
     )
     .bind(currency.to_owned())
@@ -275,10 +287,11 @@ pub async fn given_up(db: &Db) -> Result<Vec<GivenUp>> {
     .await
 }
 
-/// Every line since then, for the reconciliation: object, kind, currency, amount.
-pub async fn since(db: &Db, since: Moment) -> Result<Vec<(String, LineKind, String, i64)>> {
-    db.read("SELECT object_id, kind, currency, amount FROM support_ledger WHERE at >= $1 ORDER BY at, object_id")
-        .bind(since)
+/// Every line between two moments, for the reconciliation: object, currency, amount.
+pub async fn between(db: &Db, from: Moment, to: Moment) -> Result<Vec<(String, String, i64)>> {
+    db.read("SELECT object_id, currency, amount FROM support_ledger WHERE at >= $1 AND at < $2 ORDER BY at, object_id")
+        .bind(from)
+        .bind(to)
         .all()
         .await
 }

@@ -164,6 +164,11 @@ pub async fn of_donor(db: &Db, donor: &[u8]) -> Result<Vec<GiftRow>> {
     .await
 }
 
+/// The gifts of whoever has that index that have not ended, also those whose first payment is not there.
+pub async fn not_ended_of(db: &Db, donor: &[u8]) -> Result<Vec<GiftRow>> {
+    db.read(gift_where!("donor = $1 AND state <> 'ended' ORDER BY id")).bind(donor.to_vec()).all().await
+}
+
 /// All gifts that have begun, the running ones first, from that one on.
 pub async fn list(db: &Db, limit: i64, offset: i64) -> Result<Vec<GiftRow>> {
     db.read(gift_where!(

@@ -28,7 +28,13 @@ pub async fn is_noted(db: &Db, gift_id: i64, what: &str) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// Forgets the notices of long ago.
+/// Forgets the notices of gifts that are over. As long as a gift runs, so does the memory: a card that ran out and is
+/// charged all the same is told once.
 pub async fn tidy(db: &Db, before: Moment) -> Result<u64> {
-    db.write("DELETE FROM support_notices WHERE at < $1").bind(before).execute().await
+    db.write(
+        "DELETE FROM support_notices WHERE at < $1 AND gift_id IN (SELECT id FROM support_gifts WHERE state = 'ended')",
+    )
+    .bind(before)
+    .execute()
+    .await
 }

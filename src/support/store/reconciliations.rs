@@ -8,6 +8,8 @@ use crate::db::{self, Db, Result};
 pub struct Run {
     /// When.
     pub at: Moment,
+    /// How many days back it looked.
+    pub days: i64,
     /// How many events Stripe had.
     pub events: i64,
     /// How many of them had never come.
@@ -21,11 +23,12 @@ pub struct Run {
 /// Writes one down.
 pub async fn keep(db: &Db, run: &Run) -> Result<()> {
     db.write(
-        "INSERT INTO support_reconciliations (id, at, events, taken_in, sums, differences)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO support_reconciliations (id, at, days, events, taken_in, sums, differences)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(db::new_id())
     .bind(run.at)
+    .bind(run.days)
     .bind(run.events)
     .bind(run.taken_in)
     .bind(run.sums.clone())
@@ -35,11 +38,15 @@ pub async fn keep(db: &Db, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// The last one.
-pub async fn last(db: &Db) -> Result<Option<Run>> {
-    db.read("SELECT at, events, taken_in, sums, differences FROM support_reconciliations ORDER BY at DESC, id LIMIT 1")
-        .optional()
-        .await
+/// The last one that looked back at least so many days.
+pub async fn last(db: &Db, days: i64) -> Result<Option<Run>> {
+    db.read(
+        "SELECT at, days, events, taken_in, sums, differences FROM support_reconciliations
+         WHERE days >= $1 ORDER BY at DESC, id LIMIT 1",
+    )
+    .bind(days)
+    .optional()
+    .await
 }
 
 /// Forgets the old ones.

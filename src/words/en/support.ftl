@@ -376,7 +376,7 @@ support-mail-next-payment = Next payment
 support-mail-gift-why = You get this mail because it is about a gift of yours.
 
 support-mail-ended-subject = Your gift has ended
-support-mail-ended = As you wished, your gift of { $amount } has ended. Nothing more will be taken, and what you have given stays given. Thank you.
+support-mail-ended = Your gift of { $amount } has ended. Nothing more will be taken, and what you have given stays given. Thank you.
 support-mail-ended-failed = Your gift of { $amount } has ended, because the payment could not be taken. You owe nothing. Thank you for what you have given.
 support-mail-ended-disputed = Your gift of { $amount } has ended, because your bank took a payment back. Nothing more will be taken. Thank you for what you have given.
 support-mail-ended-why = You get this mail because a gift of yours has ended. It is sent once.
