@@ -272,12 +272,7 @@ async fn figures_of(app: &App, currency: Currency, month: Date, zone: &TimeZone)
         Figure {
             label: "Failing",
             value: failing.to_string(),
-            note: format!("{} a month at risk", money(at_risk, currency)),
-        },
-        Figure {
-            label: "Recovered",
-            value: recovered.count.to_string(),
-            note: "went through after a failure".to_owned(),
+            note: format!("{} a month at risk; {} recovered this month", money(at_risk, currency), recovered.count),
         },
     ])
 }

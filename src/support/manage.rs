@@ -253,12 +253,7 @@ fn view(page: &Page, gift: &GiftRow, open: bool, said: &Said) -> GiftView {
         heading: words.say(if has_ended { "support-manage-gave" } else { "support-manage-gift" }),
         each: words.say_with(&format!("support-manage-each-{frequency}"), &each),
         state: words.say(&format!("support-state-{}", gift.state.as_str())),
-        tone: match gift.state {
-            GiftState::Active => "is-good",
-            GiftState::Failing => "is-bad",
-            GiftState::Pending | GiftState::Paused => "is-warn",
-            GiftState::Ended => "",
-        },
+        tone: gift.state.tone(),
         dates: dates.into_iter().flatten().collect(),
         end: words.say(&format!("support-manage-end-{frequency}")),
         card: open && gift.customer_id.is_some(),

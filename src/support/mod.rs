@@ -285,6 +285,16 @@ impl GiftState {
         }
     }
 
+    /// How pages mark it: a class of the style.
+    pub fn tone(self) -> &'static str {
+        match self {
+            GiftState::Active => "is-good",
+            GiftState::Failing => "is-bad",
+            GiftState::Pending | GiftState::Paused => "is-warn",
+            GiftState::Ended => "",
+        }
+    }
+
     /// Its name in the database and in the catalogue.
     pub fn as_str(self) -> &'static str {
         match self {

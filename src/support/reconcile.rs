@@ -103,7 +103,8 @@ struct Movement {
 /// When Stripe or the database fails; nothing is half done, and it can be run again.
 pub async fn reconcile(app: &Shared, stripe: &Stripe, span: Span) -> Result<Report, Trouble> {
     let now = app.clock.now();
-    let days = span.until.since(span.since).as_secs().div_ceil(DAY.as_secs());
+    // To the nearest: a second more or less is no day.
+    let days = (span.until.since(span.since) + DAY / 2).as_secs() / DAY.as_secs();
     let mut report = Report { days: i64::try_from(days).unwrap_or(i64::MAX), ..Report::default() };
     for kinds in KINDS.chunks(KINDS_AT_ONCE) {
         // Oldest first, as they would have come. A bill that is to come is no news any more.

@@ -87,12 +87,7 @@ fn view(gift: &GiftRow, zone: &TimeZone) -> GiftView {
         since: day(gift.started_at),
         next: next.unwrap_or_default(),
         state: gift.state.as_str(),
-        tone: match gift.state {
-            GiftState::Active => "is-good",
-            GiftState::Failing => "is-bad",
-            GiftState::Pending | GiftState::Paused => "is-warn",
-            GiftState::Ended => "",
-        },
+        tone: gift.state.tone(),
         amount: gift.money().map(|money| money.display(Language::En)).unwrap_or_default(),
         often: gift.frequency.as_str(),
     }

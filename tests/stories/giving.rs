@@ -35,15 +35,7 @@ impl Open {
 
     pub async fn with(house: House, change: impl FnOnce(&mut config::Config)) -> Open {
         let stripe = StandIn::start(Options::new(house.clock().clone())).await.unwrap();
-        let api_base = stripe.base_url().to_owned();
-        let house = house.with(|config| {
-            config.stripe = Some(config::Stripe {
-                secret_key: "sk_test_standin_story".to_owned().into(),
-                webhook_secrets: vec!["whsec_standin".to_owned().into()],
-                api_base,
-            });
-            change(config);
-        });
+        let house = open_at(house, &stripe).with(change);
         Open { house, stripe }
     }
 
@@ -118,6 +110,18 @@ impl Open {
     pub fn charge(&self) -> String {
         self.stripe.objects("charge")[0]["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// A house that speaks with that stand-in.
+pub fn open_at(house: House, stripe: &StandIn) -> House {
+    let api_base = stripe.base_url().to_owned();
+    house.with(|config| {
+        config.stripe = Some(config::Stripe {
+            secret_key: "sk_test_standin_story".to_owned().into(),
+            webhook_secrets: vec!["whsec_standin".to_owned().into()],
+            api_base,
+        });
+    })
 }
 
 pub fn session_of(url: &str) -> String {

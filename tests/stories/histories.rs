@@ -4,8 +4,8 @@
 //!
 //! `FRIDAY_TEST_HISTORIES` sets how many there are.
 
+use crate::giving::open_at;
 use crate::house::House;
-use friday::config;
 use friday::demo::stripe::{Handing, Method, Options, Outcome, RETRIES_AFTER_DAYS, Signed, StandIn, Visit};
 use friday::support::apply::KINDS;
 use jiff::tz::TimeZone;
@@ -331,14 +331,7 @@ impl World {
 
     /// Tells everything to a fresh house, in an order of its own, and answers its ledger with Stripe's ids.
     async fn tell(&self, house: House, random: &mut Random) -> Vec<(String, String, String, i64)> {
-        let api_base = self.stripe.base_url().to_owned();
-        let house = house.with(|config| {
-            config.stripe = Some(config::Stripe {
-                secret_key: "sk_test_standin_story".to_owned().into(),
-                webhook_secrets: vec!["whsec_standin".to_owned().into()],
-                api_base,
-            });
-        });
+        let house = open_at(house, &self.stripe);
         let mut events: Vec<Signed> = Vec::new();
         for event in self.stripe.waiting(Handing::IN_ORDER) {
             if KINDS.contains(&event.kind.as_str()) {

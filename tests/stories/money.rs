@@ -1,11 +1,11 @@
 //! Money and crashes: what is lost and what is done twice when the program dies between any two steps, and what of a
 //! giver is written down. The stand-in's own balance and a mail server that counts are the judges.
 
-use crate::house::{House, Page, story};
+use crate::giving::Open;
+use crate::house::{House, story};
 use crate::newspaper::{Newspaper, Search, stop};
 use crate::smtp_sink::Sink;
 use friday::clock::Clock;
-use friday::config;
 use friday::demo::stripe::{Handing, Options, Outcome, StandIn, Visit};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,34 +36,14 @@ async fn die_after<F: Future>(steps: usize, future: F) -> Option<F::Output> {
     Dying { inner: Box::pin(future), steps_left: steps }.await
 }
 
-async fn giving(house: House) -> (House, StandIn) {
-    let stripe = StandIn::start(Options::new(house.clock().clone())).await.unwrap();
-    let api_base = stripe.base_url().to_owned();
-    let house = house.with(|config| {
-        config.stripe = Some(config::Stripe {
-            secret_key: "sk_test_standin_story".to_owned().into(),
-            webhook_secrets: vec!["whsec_standin".to_owned().into()],
-            api_base,
-        });
-    });
-    (house, stripe)
-}
-
-fn session_of(page: &Page) -> String {
-    let id = page.location().split(['/', '?', '#']).find(|part| part.starts_with("cs_"));
-    id.unwrap_or_else(|| panic!("no session in {page:?}")).to_owned()
-}
-
 story!(the_worker_may_die_at_any_step_and_a_payment_counts_once, async |house: House| {
-    let (house, stripe) = giving(house).await;
+    let house = Open::new(house).await;
+    let stripe = &house.stripe;
     let task = friday::app::tasks().into_iter().find(|task| task.name() == "stripe-events").unwrap();
     let mut died = 0;
     for steps in 0.. {
         // A giver of their own for each place to die at.
-        let fields = [("frequency", "monthly"), ("amount", "5"), ("currency", "USD")];
-        let session = session_of(&house.post("/support/checkout", &fields).await);
-        let giver = format!("giver{steps}@example.org");
-        assert_eq!(stripe.pay(&session, &Visit::by_card(&giver)).unwrap(), Outcome::Paid);
+        house.give("monthly", "5", "USD", &format!("giver{steps}@example.org")).await;
         for event in stripe.waiting(Handing::IN_ORDER) {
             if event.kind == "invoice.paid" {
                 let headers = [("stripe-signature", event.signature.as_str())];
@@ -111,7 +91,8 @@ story!(the_worker_may_die_at_any_step_and_a_payment_counts_once, async |house: H
 });
 
 story!(the_webhook_may_die_at_any_step_and_an_event_is_kept_once, async |house: House| {
-    let (house, stripe) = giving(house).await;
+    let house = Open::new(house).await;
+    let stripe = &house.stripe;
     let mut died = 0;
     for steps in 0.. {
         let body = format!(

@@ -411,3 +411,18 @@ story!(a_payment_is_counted_in_the_rhythm_in_which_it_was_billed, async |house: 
     let mails = open.mails_to(GIVER).await;
     assert!(mails.iter().any(|mail| mail.text.contains("Your monthly gift of $5 has arrived")));
 });
+
+story!(a_thousand_events_at_once_are_all_answered_and_kept, async |house: House| {
+    let open = Open::new(house).await;
+    let posts = (0..1_000).map(async |nth| {
+        let body = format!(
+            r#"{{"id":"evt_{nth}","type":"product.updated","livemode":false,"created":1,"data":{{"object":{{"id":"prod_1"}}}}}}"#
+        );
+        let signature = open.stripe.sign(&body);
+        open.post_bytes("/stripe/webhook", &[("stripe-signature", &signature)], body.into_bytes()).await.status
+    });
+    let answers = tokio::time::timeout(Duration::from_secs(10), futures_util::future::join_all(posts)).await;
+    let answers = answers.expect("within the ten seconds that Stripe waits at least");
+    assert!(answers.iter().all(|status| *status == 200));
+    assert_eq!(open.count("SELECT COUNT(*) FROM support_events").await, 1_000);
+});
