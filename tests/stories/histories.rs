@@ -5,7 +5,8 @@
 //! `FRIDAY_TEST_HISTORIES` sets how many there are.
 
 use crate::giving::open_at;
-use crate::house::House;
+use crate::house::{House, NOW};
+use friday::clock::Clock;
 use friday::demo::stripe::{Handing, Method, Options, Outcome, RETRIES_AFTER_DAYS, Signed, StandIn, Visit};
 use friday::support::apply::KINDS;
 use jiff::tz::TimeZone;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 /// How many orders each history is told in.
 const ORDERS: u64 = 20;
+/// In every so manieth order some events are told while the history goes on, so that what is read then is not yet the end.
+const LISTENS: u64 = 5;
 /// How many givers share an account at Stripe.
 const ACCOUNT: u64 = 50;
 /// A history is so many steps long; between two of them ten days and seven hours pass, so that no step falls on a due hour.
@@ -48,11 +51,18 @@ async fn tell_all(house: impl AsyncFn() -> Option<House>) {
     drop(first);
     let mut told = 0;
     for account in 0..histories.div_ceil(ACCOUNT) {
-        let world = World::make(account, ACCOUNT.min(histories - account * ACCOUNT)).await;
+        let givers = ACCOUNT.min(histories - account * ACCOUNT);
+        let (world, _) = World::make(account, givers, None).await;
         let mut first = None;
         for order in 0..ORDERS {
-            let house = house().await.unwrap();
-            let ledger = world.tell(house, &mut Random::new(account, order)).await;
+            let (house, mut random) = (house().await.unwrap(), Random::new(account, order));
+            let ledger = if order % LISTENS == LISTENS - 1 {
+                // The same account once more, in which the house hears of some of it while it happens.
+                let (world, house) = World::make(account, givers, Some(house)).await;
+                world.tell(house.unwrap(), &mut random).await
+            } else {
+                world.tell(open_at(house, &world.stripe), &mut random).await
+            };
             assert_eq!(*first.get_or_insert_with(|| ledger.clone()), ledger, "account {account}, order {order}");
             told += ACCOUNT;
         }
@@ -190,14 +200,16 @@ impl Giver {
 }
 
 impl World {
-    async fn make(account: u64, givers: u64) -> World {
-        let mut random = Random::new(account, 1_000);
-        let (stripe, http) = (House::sqlite().await, reqwest::Client::builder().no_proxy().build().unwrap());
-        let options = Options { seed: account, ..Options::new(stripe.clock().clone()) };
+    /// An account and what happens in it, the same for the same number; with a house that hears of some of it meanwhile.
+    async fn make(account: u64, givers: u64, house: Option<House>) -> (World, Option<House>) {
+        let (mut random, mut hearing) = (Random::new(account, 1_000), Random::new(account, 2_000));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let options = Options { seed: account, ..Options::new(Clock::fixed(NOW)) };
         let stripe = StandIn::start(options).await.unwrap();
         let givers = (0..givers).map(|nth| Giver::new(nth, &mut random)).collect();
+        let house = house.map(|house| open_at(house, &stripe));
         let mut world = World { stripe, givers };
-        let mut now = crate::house::NOW.seconds();
+        let mut now = NOW.seconds();
         for step in 0..STEPS {
             for nth in 0..world.givers.len() {
                 if world.givers[nth].starts == step {
@@ -214,8 +226,23 @@ impl World {
                 (0..paid).for_each(|_| giver.pays(amount));
             }
             world.learn_charges();
+            if let Some(house) = &house {
+                world.tell_some(house, &mut hearing).await;
+            }
         }
-        world
+        (world, house)
+    }
+
+    /// Tells a house some of what has happened so far, some of it for the second time. Of disputes it hears at the end: a lost
+    /// one would end a gift, which the ledger by hand does not know.
+    async fn tell_some(&self, house: &House, random: &mut Random) {
+        for event in self.stripe.waiting(Handing::IN_ORDER) {
+            let is_told = KINDS.contains(&event.kind.as_str()) && !event.kind.starts_with("charge.dispute.");
+            if is_told && random.one_in(6) {
+                post(house, &event).await;
+            }
+        }
+        work(house).await;
     }
 
     /// A giver gives for the first time.
@@ -331,7 +358,6 @@ impl World {
 
     /// Tells everything to a fresh house, in an order of its own, and answers its ledger with Stripe's ids.
     async fn tell(&self, house: House, random: &mut Random) -> Vec<(String, String, String, i64)> {
-        let house = open_at(house, &self.stripe);
         let mut events: Vec<Signed> = Vec::new();
         for event in self.stripe.waiting(Handing::IN_ORDER) {
             if KINDS.contains(&event.kind.as_str()) {
@@ -344,24 +370,19 @@ impl World {
             events.swap(last, other);
         }
         let thirds: Vec<&[Signed]> = events.chunks(events.len().div_ceil(3).max(1)).collect();
-        let post = async |some: &[Signed]| {
-            for event in some {
-                let headers = [("stripe-signature", event.signature.as_str()), ("content-type", "application/json")];
-                let answer = house.post_bytes("/stripe/webhook", &headers, event.body.clone().into_bytes()).await;
-                assert_eq!(answer.status, 200, "{}", answer.body);
-            }
-        };
-        let task = friday::app::tasks().into_iter().find(|task| task.name() == "stripe-events").unwrap();
-        let work = async || while task.step(house.app.clone()).await.unwrap() {};
         // Two workers take what is there while three hands post the rest.
-        let posts = futures_util::future::join_all(thirds.into_iter().map(&post));
-        tokio::join!(posts, async { work().await }, async { work().await });
+        let posts = futures_util::future::join_all(thirds.into_iter().map(async |some| {
+            for event in some {
+                post(&house, event).await;
+            }
+        }));
+        tokio::join!(posts, work(&house), work(&house));
         // What came before its payment waits, at most a few hours once all is here.
         for _ in 0..4 {
-            work().await;
+            work(&house).await;
             house.clock().advance(Duration::from_secs(3 * 3_600));
         }
-        work().await;
+        work(&house).await;
         self.compare(&house).await
     }
 
@@ -398,6 +419,18 @@ impl World {
         assert_eq!(house.count(worths).await, house.count(worth).await, "the turns add up to the gifts");
         ledger
     }
+}
+
+async fn post(house: &House, event: &Signed) {
+    let headers = [("stripe-signature", event.signature.as_str()), ("content-type", "application/json")];
+    let answer = house.post_bytes("/stripe/webhook", &headers, event.body.clone().into_bytes()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+/// Applies events until none is due.
+async fn work(house: &House) {
+    let task = friday::app::tasks().into_iter().find(|task| task.name() == "stripe-events").unwrap();
+    while task.step(house.app.clone()).await.unwrap() {}
 }
 
 /// What is in the first list more often than in the second.
