@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::app::Shared;
 use crate::clock::Moment;
+use crate::money::Money;
 use crate::support::LineKind;
 use crate::support::mail::day;
 use crate::support::manage::donor;
@@ -90,6 +91,8 @@ struct ReceiptPage {
     date: String,
     often: String,
     number: String,
+    /// What was given back or taken back of it since.
+    given_back: Option<String>,
     back: String,
 }
 
@@ -103,11 +106,16 @@ async fn receipt(
     let paid = given.iter().find(|entry| entry.kind == LineKind::Payment && entry.object_id == payment);
     let (entry, money) = paid.and_then(|entry| Some((entry, entry.money()?))).ok_or(Problem::NotFound)?;
     let frequency = entry.frequency.ok_or(Problem::NotFound)?;
+    let later =
+        given.iter().filter(|other| other.kind != LineKind::Payment && other.payment_intent == entry.payment_intent);
+    let returned: i64 = later.filter_map(Entry::money).map(|other| other.minor).sum();
+    let given_back = Money::new(-returned, money.currency);
     render(&ReceiptPage {
         amount: money.display(page.words.language()),
         date: day(&page.words, entry.at),
         often: page.say(&format!("support-frequency-{frequency}")),
         number: entry.object_id.clone(),
+        given_back: (returned != 0).then(|| given_back.display(page.words.language())),
         back: page.href(&format!("/support/manage/{token}")),
         page,
     })

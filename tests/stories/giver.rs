@@ -203,8 +203,12 @@ story!(a_giver_downloads_everything_prints_a_receipt_and_says_why, async |house:
     let number = held["payments"][0]["stripe"].as_str().unwrap();
     let receipt = open.get(&format!("{page}/receipt/{number}")).await;
     assert!(receipt.status == 200 && receipt.body.contains("$5") && receipt.body.contains(number), "{}", receipt.body);
+    assert!(!receipt.body.contains("Given back"));
+    open.stripe.refund(&open.charge(), Some(200)).unwrap();
     open.give("once", "9", "USD", "other@example.org").await;
     open.hear(Handing::IN_ORDER).await;
+    let receipt = open.get(&format!("{page}/receipt/{number}")).await;
+    assert!(receipt.body.contains("Given back since</dt><dd>$2</dd>"), "{}", receipt.body);
     let others: (String,) =
         open.db().read("SELECT object_id FROM support_ledger WHERE amount = 900").one().await.unwrap();
     assert_eq!(open.get(&format!("{page}/receipt/{}", others.0)).await.status, 404, "nobody else's");

@@ -18,6 +18,8 @@ pub struct Entry {
     amount: i64,
     /// When it moved.
     pub at: Moment,
+    /// Stripe's id of the payment it belongs to.
+    pub payment_intent: Option<String>,
 }
 
 impl Entry {
@@ -31,7 +33,7 @@ impl Entry {
 pub async fn ledger(db: &Db, currency: &str, limit: i64, offset: i64) -> Result<Vec<Entry>> {
     db.read(
         "SELECT line.object_id, line.kind, COALESCE(line.frequency, paid.frequency) AS frequency, line.currency,
-             line.amount, line.at
+             line.amount, line.at, line.payment_intent
          FROM support_ledger line
          LEFT JOIN support_ledger paid ON paid.kind = 'payment' AND paid.payment_intent = line.payment_intent
          WHERE line.currency = $1
@@ -95,7 +97,7 @@ pub async fn rows(db: &Db, from: Moment, to: Moment, after: (Moment, String), li
 pub async fn of_gift(db: &Db, gift_id: i64) -> Result<Vec<Entry>> {
     db.read(
         "SELECT line.object_id, line.kind, COALESCE(line.frequency, paid.frequency) AS frequency, line.currency,
-             line.amount, line.at
+             line.amount, line.at, line.payment_intent
          FROM support_ledger line
          LEFT JOIN support_ledger paid ON paid.kind = 'payment' AND paid.payment_intent = line.payment_intent
          WHERE COALESCE(line.gift_id, paid.gift_id) = $1
@@ -161,7 +163,7 @@ pub async fn lines(db: &Db, currency: &str) -> Result<i64> {
 /// All that whoever has that index has given and got back.
 pub async fn given_by(db: &Db, donor: &[u8]) -> Result<Vec<Entry>> {
     db.read(
-        "SELECT line.object_id, line.kind, paid.frequency AS frequency, line.currency, line.amount, line.at
+        "SELECT line.object_id, line.kind, paid.frequency AS frequency, line.currency, line.amount, line.at, line.payment_intent
          FROM support_ledger paid
          JOIN support_ledger line ON line.object_id = paid.object_id
              OR (line.payment_intent = paid.payment_intent AND line.kind NOT IN ('payment', 'fee'))

@@ -275,6 +275,7 @@ support-manage-download = Download it all
 support-receipt-title = Receipt
 support-receipt-of = Receipt of { $date }
 support-receipt-to = Given to
+support-receipt-back-of = Given back since
 support-receipt-print = To keep it, print this page. If you travel where giving to us can be prosecuted, keep nothing.
 support-receipt-back = Back to your gift
 support-manage-card = Your card

@@ -277,6 +277,7 @@ support-manage-download = Скачать всё
 support-receipt-title = Квитанция
 support-receipt-of = Квитанция: { $date }
 support-receipt-to = Получатель
+support-receipt-back-of = Из них возвращено
 support-receipt-print = Чтобы сохранить её, распечатайте страницу. Если едете туда, где за поддержку могут преследовать, не храните ничего.
 support-receipt-back = Вернуться к взносу
 support-manage-card = Ваша карта
