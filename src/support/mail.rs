@@ -277,7 +277,7 @@ impl House {
             lede: self.words.say1(&key("text"), "gift", &gift),
             button: Some(Link { label: self.say("support-mail-manage"), href: manage }),
             facts: facts.into_iter().chain(next).map(|(label, value)| (self.say(label), value)).collect(),
-            notes: vec![(self.say("support-mail-failed-safety"), None)],
+            notes: vec![(self.say("support-mail-gift-safety"), None)],
             why: self.say("support-mail-gift-why"),
         };
         self.write(to, &letter)

@@ -374,6 +374,7 @@ support-mail-is = From now on
 support-mail-paused-until = Paused until
 support-mail-card-until = The card is good until
 support-mail-next-payment = Next payment
+support-mail-gift-safety = Do you now live where giving to us can be prosecuted, or travel there? Then please end the gift on the same page.
 support-mail-gift-why = You get this mail because it is about a gift of yours.
 
 support-mail-ended-subject = Your gift has ended

@@ -376,6 +376,7 @@ support-mail-is = Теперь
 support-mail-paused-until = Пауза до
 support-mail-card-until = Карта действует до
 support-mail-next-payment = Следующий платёж
+support-mail-gift-safety = Вы теперь живёте там, где за поддержку могут преследовать, или бываете там? Тогда, пожалуйста, прекратите взнос на той же странице.
 support-mail-gift-why = Это письмо пришло, потому что оно о вашем взносе.
 
 support-mail-ended-subject = Взнос прекращён
