@@ -196,22 +196,31 @@ pub async fn remember(db: &Db, event: &Event, now: Moment) -> Result<bool> {
     Ok(stored > 0)
 }
 
+macro_rules! take {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE support_events SET lease = $1, next_at = $2, tries = tries + 1
+             WHERE id IN (SELECT id FROM support_events WHERE state = 'waiting' AND next_at <= $3
+                          ORDER BY next_at, created_at, id LIMIT $4",
+            $lock,
+            ")
+             RETURNING id, kind, object_id, received_at, tries, lease"
+        )
+    };
+}
+
 /// Takes up to `limit` events that are due, until `until`: whoever dies with them, loses them then.
+///
+/// On PostgreSQL two who take at once would choose the same rows and wait for each other in turns, so each leaves out what
+/// the other holds.
 pub async fn take(db: &Db, lease: i64, now: Moment, until: Moment, limit: i64) -> Result<Vec<Due>> {
-    // The condition stands twice: on PostgreSQL two that chose the same row would else both take it.
-    db.write(
-        "UPDATE support_events SET lease = $1, next_at = $2, tries = tries + 1
-         WHERE id IN (SELECT id FROM support_events WHERE state = 'waiting' AND next_at <= $3
-                      ORDER BY next_at, created_at, id LIMIT $4)
-           AND state = 'waiting' AND next_at <= $3
-         RETURNING id, kind, object_id, received_at, tries, lease",
-    )
-    .bind(lease)
-    .bind(until)
-    .bind(now)
-    .bind(limit)
-    .all()
-    .await
+    db.write(if db.is_postgres() { take!(" FOR UPDATE SKIP LOCKED") } else { take!("") })
+        .bind(lease)
+        .bind(until)
+        .bind(now)
+        .bind(limit)
+        .all()
+        .await
 }
 
 /// How an event ended.
