@@ -275,7 +275,7 @@ impl House {
             subject: self.say(&key("subject")),
             preheader: gift.clone(),
             lede: self.words.say1(&key("text"), "gift", &gift),
-            button: Some(Link { label: self.say("support-mail-manage"), href: manage }),
+            button: Some(Link { label: self.say("support-mail-manage-button"), href: manage }),
             facts: facts.into_iter().chain(next).map(|(label, value)| (self.say(label), value)).collect(),
             notes: vec![(self.say("support-mail-gift-safety"), None)],
             why: self.say("support-mail-gift-why"),
