@@ -40,10 +40,27 @@ story!(the_worker_may_die_at_any_step_and_a_payment_counts_once, async |house: H
     let house = Open::new(house).await;
     let stripe = &house.stripe;
     let task = friday::app::tasks().into_iter().find(|task| task.name() == "stripe-events").unwrap();
-    let mut died = 0;
-    for steps in 0.. {
+    let counted = async || {
+        let row: (i64, i64, i64, i64, i64) = house
+            .db()
+            .read(
+                "SELECT (SELECT COUNT(*) FROM support_ledger WHERE kind = 'payment'),
+                     (SELECT COUNT(*) FROM support_ledger WHERE kind = 'fee'),
+                     (SELECT COUNT(*) FROM support_gifts), (SELECT COUNT(*) FROM outbox WHERE kind = 'thanks'),
+                     (SELECT COUNT(*) FROM support_events WHERE state = 'done')",
+            )
+            .one()
+            .await
+            .unwrap();
+        row
+    };
+    let (mut died, mut steps, mut paid) = (0, 0, 0);
+    // How often it has to wait on its way differs with how busy the machine is, so the places to die at are gone
+    // through again until there were enough.
+    while died < 12 {
         // A giver of their own for each place to die at.
-        house.give("monthly", "5", "USD", &format!("giver{steps}@example.org")).await;
+        paid += 1;
+        house.give("monthly", "5", "USD", &format!("giver{paid}@example.org")).await;
         for event in stripe.waiting(Handing::IN_ORDER) {
             if event.kind == "invoice.paid" {
                 let headers = [("stripe-signature", event.signature.as_str())];
@@ -51,21 +68,6 @@ story!(the_worker_may_die_at_any_step_and_a_payment_counts_once, async |house: H
             }
             stripe.answered(&event.id, true);
         }
-        let paid = i64::try_from(steps).unwrap() + 1;
-        let counted = async || {
-            let row: (i64, i64, i64, i64, i64) = house
-                .db()
-                .read(
-                    "SELECT (SELECT COUNT(*) FROM support_ledger WHERE kind = 'payment'),
-                         (SELECT COUNT(*) FROM support_ledger WHERE kind = 'fee'),
-                         (SELECT COUNT(*) FROM support_gifts), (SELECT COUNT(*) FROM outbox WHERE kind = 'thanks'),
-                         (SELECT COUNT(*) FROM support_events WHERE state = 'done')",
-                )
-                .one()
-                .await
-                .unwrap();
-            row
-        };
         let ended = die_after(steps, task.step(house.app.clone())).await;
         let (payments, fees, gifts, thanks, done) = counted().await;
         assert!(payments == paid || payments == paid - 1, "{payments} of {paid}");
@@ -74,18 +76,21 @@ story!(the_worker_may_die_at_any_step_and_a_payment_counts_once, async |house: H
             (fees, gifts, thanks, done),
             "all of it or nothing, step {steps}"
         );
-        // Whoever comes next takes over when the lease of the dead has run out.
+        // Whoever comes next takes over when the lease of the dead has run out, and when PostgreSQL has heard that they
+        // are dead: until then their lock stands, and the event is passed over.
         house.clock().advance(Duration::from_secs(121));
-        while task.step(house.app.clone()).await.unwrap() {}
+        for tries in 0.. {
+            while task.step(house.app.clone()).await.unwrap() {}
+            if tries == 500 || counted().await == (paid, paid, paid, paid, paid) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         assert_eq!(counted().await, (paid, paid, paid, paid, paid), "after dying at step {steps}");
         died += usize::from(ended.is_none());
-        // It came to its end, and with the payment: there is no further place to die at.
-        if payments == paid && ended.is_some() {
-            break;
-        }
-        assert!(steps < 1_000, "it never comes to its end");
+        steps = if ended.is_none() { steps + 1 } else { 0 };
+        assert!(paid < 200, "it died at {died} places only");
     }
-    assert!(died > 5, "it died at {died} places only");
     let net = house.count("SELECT CAST(SUM(amount) AS BIGINT) FROM support_ledger").await;
     assert_eq!(net, stripe.balance("usd"));
 });
