@@ -25,6 +25,8 @@ pub struct Config {
     pub base_url: String,
     /// The mail server; none means the development mailbox.
     pub smtp: Option<Smtp>,
+    /// Further mail servers, each asked when those before it cannot be reached or turn us away.
+    pub smtp_fallbacks: Vec<Smtp>,
     /// Messages a second, 0 for no limit.
     pub send_rate: u32,
     /// Messages a second for each receiving domain, 0 for no limit.
@@ -108,6 +110,8 @@ impl Config {
         };
         let mut from = Sources { environment, file: table, problems: Vec::new() };
         from.refuse_unknown();
+        let mut relays = from.smtp().into_iter();
+        let (smtp, smtp_fallbacks) = (relays.next(), relays.collect());
         let config = Config {
             database_url: from.database_url(),
             key_file: PathBuf::from(from.text("KEY_FILE").unwrap_or_else(|| "data/friday.key".to_owned())),
@@ -115,7 +119,8 @@ impl Config {
                 .parsed("LISTEN", "an address and a port such as 127.0.0.1:8080")
                 .unwrap_or(([127, 0, 0, 1], 8080).into()),
             base_url: from.base_url(),
-            smtp: from.smtp(),
+            smtp,
+            smtp_fallbacks,
             send_rate: from.parsed("SEND_RATE", "a whole number").unwrap_or(0),
             domain_rate: from.parsed("DOMAIN_RATE", "a whole number").unwrap_or(0),
             stripe: from.stripe(),
@@ -314,16 +319,18 @@ impl Sources {
         })
     }
 
-    fn smtp(&mut self) -> Option<Smtp> {
-        let url = self.text("SMTP_URL")?;
-        match parse_smtp(&url) {
-            Ok(smtp) => Some(smtp),
-            // The URL holds a password and is not quoted.
-            Err(why) => {
-                self.problems.push(format!("FRIDAY_SMTP_URL: {why}"));
-                None
+    /// One URL, or several with commas between them.
+    fn smtp(&mut self) -> Vec<Smtp> {
+        let urls = self.text("SMTP_URL").unwrap_or_default();
+        let mut servers = Vec::new();
+        for url in urls.split(',').map(str::trim).filter(|url| !url.is_empty()) {
+            match parse_smtp(url) {
+                Ok(smtp) => servers.push(smtp),
+                // The URL holds a password and is not quoted.
+                Err(why) => self.problems.push(format!("FRIDAY_SMTP_URL: {why}")),
             }
         }
+        servers
     }
 
     fn stripe(&mut self) -> Option<Stripe> {

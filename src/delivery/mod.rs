@@ -11,10 +11,10 @@
 //! 1. *Every reader is a row before the first mail goes.* The content is frozen first ([`crate::digest`]), then the audience
 //!    becomes rows that say `waiting`. A reader leaves that state only with an outcome: sent, failed with its reason,
 //!    or skipped because they left or paused in the meantime. There is no position in a list that could be ahead of the mails.
-//! 2. *A row is done when the server has said so and that is on disk.* After the 250 to its data a connection waits until the
-//!    outcome is committed before it begins the next mail. So at any moment each connection has at most one mail whose outcome
-//!    is not on disk: that is what a crash can double. The outcomes of all connections are committed together, which is why
-//!    the waiting costs little.
+//! 2. *A row is done when the server has said so and that is on disk.* After the 250 to its data a connection sends the next
+//!    mail's text, but not its final dot before the outcome is committed; without the dot a server has accepted nothing. So at
+//!    any moment each connection has at most one mail whose outcome is not on disk: that is what a crash can double. The
+//!    outcomes of all connections are committed together, and while the text is on its way, so the waiting costs little.
 //! 3. *Who sends holds a lease, and looks at it before each mail.* A process that died, or was frozen, or lost the
 //!    database, has let its lease run out; the rows it held are free for others, and it will not send them when it wakes.
 //! 4. *A reader's mail has the same Message-ID each time,* so that a mailbox that compares them shows one mail.

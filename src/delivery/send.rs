@@ -20,7 +20,7 @@ use crate::address::Address;
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::db;
-use crate::mail::{Connection, SendError};
+use crate::mail::{Connection, Envelope, Reply, SendError};
 use crate::subscribers;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -179,7 +179,7 @@ async fn work(run: &Arc<Run>, first: Connection) -> Result<bool, SendFault> {
     let mut lines = JoinSet::new();
     let mut first = Some(first);
     for _ in 0..run.connections {
-        lines.spawn(line(run.clone(), jobs.clone(), first.take()));
+        lines.spawn(Line::new(run.clone(), jobs.clone(), first.take()).go());
     }
     let keeper = run.clone();
     let heart = tokio::spawn(async move { keeper.lease.keep(&keeper.app, &keeper.stop).await });
@@ -457,71 +457,171 @@ async fn settle(pending: &mut Pending) {
     }
 }
 
+/// A reader's turn with the mail written for it.
+struct Ready {
+    job: Job,
+    envelope: Envelope,
+    bytes: Vec<u8>,
+}
+
 /// One connection: one mail after another, as long as there are jobs.
-async fn line(run: Arc<Run>, jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>, first: Option<Connection>) {
-    let mut connection = first;
-    let mut failures = 0;
-    let mut bytes = Vec::new();
-    let mut pending: Pending = None;
-    loop {
-        let next = jobs.lock().await.recv().await;
-        let Some(job) = next else { break };
-        let at = run.app.clock.now();
-        // The mail is written while the last outcome is on its way to the disk.
+struct Line {
+    run: Arc<Run>,
+    jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>,
+    connection: Option<Connection>,
+    failures: usize,
+    pending: Pending,
+    /// A mail that was named to the server with the dot of the one before.
+    next: Option<Ready>,
+    /// Room for a mail's text, to be used again.
+    spare: Vec<Vec<u8>>,
+}
+
+/// What became of a mail on its connection.
+enum Tried {
+    /// There is an answer, or none came.
+    Heard(Result<Reply, SendError>),
+    /// It was not handed over: no more mails are to go, or not of this issue.
+    Stopped,
+}
+
+impl Line {
+    fn new(run: Arc<Run>, jobs: Arc<tokio::sync::Mutex<mpsc::Receiver<Job>>>, connection: Option<Connection>) -> Line {
+        Line { run, jobs, connection, failures: 0, pending: None, next: None, spare: Vec::new() }
+    }
+
+    async fn go(mut self) {
+        loop {
+            let is_named = self.next.is_some();
+            let Some(ready) = self.take().await else { break };
+            if !self.run.may_send(&ready.job) {
+                if is_named {
+                    // Only closing the connection takes a mail back that was named.
+                    self.connection = None;
+                }
+                self.put_down(ready);
+                continue;
+            }
+            if self.connection.is_none() {
+                self.connection = self.run.app.mailer.connect().await.ok();
+            }
+            let Some(connection) = self.connection.take() else {
+                self.give_back(ready).await;
+                back_off(&self.run, &mut self.failures).await;
+                continue;
+            };
+            self.send(ready, connection).await;
+        }
+        settle(&mut self.pending).await;
+        if let Some(connection) = self.connection {
+            connection.quit().await;
+        }
+    }
+
+    /// The next mail: the one that is named already, or the next job's. None when there are no more.
+    async fn take(&mut self) -> Option<Ready> {
+        if let Some(next) = self.next.take() {
+            return Some(next);
+        }
+        let job = self.jobs.lock().await.recv().await?;
+        Some(self.write(job))
+    }
+
+    fn write(&mut self, job: Job) -> Ready {
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        let at = self.run.app.clock.now();
         let (letters, cut) = (&job.going.letters, &job.cut);
         let letter = letters.get(&cut.edition, &cut.language, cut.with_ask, cut.discreet);
-        let envelope = letters.hand().address(&run.app, letter, job.addressee, &job.to, at, &mut bytes);
-        settle(&mut pending).await;
-        if run.stop.is_cancelled() {
-            run.done();
-            continue;
-        }
-        if connection.is_none() {
-            connection = run.app.mailer.connect().await.ok();
-        }
-        let Some(open) = &mut connection else {
-            let back = Outcome::Returned { next_at: None };
-            let written = run.write_down(job.record(back), None).await;
-            pending = Some((job.going.clone(), written));
-            run.done();
-            back_off(&run, &mut failures).await;
-            continue;
+        let envelope = letters.hand().address(&self.run.app, letter, job.addressee, &job.to, at, &mut bytes);
+        Ready { job, envelope, bytes }
+    }
+
+    /// Hands a mail over and has the outcome written down.
+    async fn send(&mut self, ready: Ready, mut connection: Connection) {
+        let answer = match self.hand_over(&ready, &mut connection).await {
+            Tried::Heard(answer) => answer,
+            Tried::Stopped => {
+                // Closing the connection takes back what was said so far.
+                self.put_down(ready);
+                return;
+            }
         };
-        // Nothing but these two lines stands between the look at the lease and the mail.
-        if !run.slot().await || !run.may_send(&job) {
-            run.done();
-            continue;
-        }
-        let answer = open.send(&envelope, &bytes).await;
-        let broke = matches!(answer, Err(SendError::Connection | SendError::Uncertain));
-        let outcome = decide(answer, job.before, run.app.clock.now(), db::new_id());
-        let refused = run.is_refused(&outcome);
+        let job = &ready.job;
+        let outcome = decide(answer, job.before, self.run.app.clock.now(), db::new_id());
+        let refused = self.run.is_refused(&outcome);
         if refused {
             // Before anything is waited for: meanwhile the other connections would go on.
             job.going.held_up.store(true, Ordering::SeqCst);
             job.going.open.store(false, Ordering::SeqCst);
         }
-        let written = run.write_down(job.record(outcome), Some(job.domain.clone())).await;
-        pending = Some((job.going.clone(), written));
-        run.done();
+        settle(&mut self.pending).await;
+        let written = self.run.write_down(job.record(outcome), Some(job.domain.clone())).await;
+        self.pending = Some((job.going.clone(), written));
+        let going = job.going.clone();
+        self.put_down(ready);
         if refused {
-            settle(&mut pending).await;
-            stop_refused(&run, &job.going).await;
+            settle(&mut self.pending).await;
+            stop_refused(&self.run, &going).await;
         }
-        if !broke {
-            failures = 0;
-            continue;
+        if !connection.is_broken() {
+            self.failures = 0;
+            self.connection = Some(connection);
+            return;
         }
-        connection = None;
-        failures += 1;
+        if let Some(next) = self.next.take() {
+            self.give_back(next).await;
+        }
+        self.failures += 1;
         // A server that closes after some mails is greeted again at once; one that breaks over each is left alone.
-        if failures > 1 {
-            back_off(&run, &mut failures).await;
+        if self.failures > 1 {
+            back_off(&self.run, &mut self.failures).await;
         }
     }
-    settle(&mut pending).await;
-    if let Some(connection) = connection {
-        connection.quit().await;
+
+    /// The conversation about one mail. Its text goes out while the last outcome is on its way to the disk; its final dot
+    /// only after that, so that no more than one mail of a connection is ever in doubt.
+    async fn hand_over(&mut self, ready: &Ready, connection: &mut Connection) -> Tried {
+        if !self.run.slot().await || !self.run.may_send(&ready.job) {
+            return Tried::Stopped;
+        }
+        if let Err(error) = connection.open(&ready.envelope).await {
+            return Tried::Heard(Err(error));
+        }
+        if let Err(error) = connection.body(&ready.bytes).await {
+            return Tried::Heard(Err(error));
+        }
+        if connection.looks_ahead() {
+            self.next = self.look_ahead();
+        }
+        settle(&mut self.pending).await;
+        // Nothing but the next line stands between the look at the lease and the mail.
+        if !self.run.may_send(&ready.job) {
+            return Tried::Stopped;
+        }
+        Tried::Heard(connection.end(self.next.as_ref().map(|next| &next.envelope)).await)
+    }
+
+    /// The next mail, if there is one at once and nothing to wait for.
+    fn look_ahead(&mut self) -> Option<Ready> {
+        if self.run.pace.is_some() {
+            return None;
+        }
+        let job = self.jobs.try_lock().ok()?.try_recv().ok()?;
+        Some(self.write(job))
+    }
+
+    /// A job is done with, whatever became of it.
+    fn put_down(&mut self, ready: Ready) {
+        self.spare.push(ready.bytes);
+        self.run.done();
+    }
+
+    /// A job that was not tried: for any other connection.
+    async fn give_back(&mut self, ready: Ready) {
+        settle(&mut self.pending).await;
+        let written = self.run.write_down(ready.job.record(Outcome::Returned { next_at: None }), None).await;
+        self.pending = Some((ready.job.going.clone(), written));
+        self.put_down(ready);
     }
 }
 

@@ -106,7 +106,7 @@ pub struct Mailer {
 
 #[derive(Debug, Clone)]
 enum Way {
-    Smtp(smtp::Server),
+    Smtp(smtp::Relays),
     Mailbox(Mailbox),
 }
 
@@ -117,14 +117,17 @@ pub struct Connection {
 
 enum OpenWay {
     Smtp(Box<smtp::Session>),
-    Mailbox(Mailbox),
+    Mailbox(Mailbox, Option<(Envelope, Vec<u8>)>),
 }
 
 impl Mailer {
     /// As the settings say: the mail server, or the mailbox where there is none.
     pub fn from_config(config: &Config, clock: &Clock) -> Mailer {
         let way = match &config.smtp {
-            Some(settings) => Way::Smtp(smtp::Server::new(settings.clone(), config.host())),
+            Some(first) => {
+                let relays: Vec<_> = [first].into_iter().chain(&config.smtp_fallbacks).cloned().collect();
+                Way::Smtp(smtp::Relays::new(&relays, config.host()))
+            }
             None => Way::Mailbox(Mailbox::new(clock.clone())),
         };
         Mailer { way }
@@ -133,8 +136,8 @@ impl Mailer {
     /// A new connection.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         let way = match &self.way {
-            Way::Smtp(server) => OpenWay::Smtp(Box::new(server.connect().await?)),
-            Way::Mailbox(mailbox) => OpenWay::Mailbox(mailbox.clone()),
+            Way::Smtp(relays) => OpenWay::Smtp(Box::new(relays.connect().await?)),
+            Way::Mailbox(mailbox) => OpenWay::Mailbox(mailbox.clone(), None),
         };
         Ok(Connection { way })
     }
@@ -142,7 +145,7 @@ impl Mailer {
     /// How many connections the mail server should see at once.
     pub fn connections(&self) -> usize {
         match &self.way {
-            Way::Smtp(server) => server.connections(),
+            Way::Smtp(relays) => relays.connections(),
             Way::Mailbox(_) => 2,
         }
     }
@@ -158,16 +161,60 @@ impl Mailer {
 
 impl Connection {
     /// Hands one mail over: `message` is its header and body with CRLF line ends, without dot-stuffing.
-    ///
-    /// After [`SendError::Connection`] or [`SendError::Uncertain`] the connection is of no more use.
     pub async fn send(&mut self, envelope: &Envelope, message: &[u8]) -> Result<Reply, SendError> {
+        self.open(envelope).await?;
+        self.body(message).await?;
+        self.end(None).await
+    }
+
+    /// The first of three steps: who the mail is from and to. The one that was named to [`Connection::end`] before, if one
+    /// was.
+    pub async fn open(&mut self, envelope: &Envelope) -> Result<(), SendError> {
         match &mut self.way {
-            OpenWay::Smtp(session) => session.send(envelope, message).await,
-            OpenWay::Mailbox(mailbox) => {
-                mailbox.take(envelope, message);
+            OpenWay::Smtp(session) => session.open(envelope).await,
+            OpenWay::Mailbox(_, open) => {
+                *open = Some((envelope.clone(), Vec::new()));
+                Ok(())
+            }
+        }
+    }
+
+    /// The second: header and body. Nothing is handed over yet; closing the connection takes it back.
+    pub async fn body(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match &mut self.way {
+            OpenWay::Smtp(session) => session.body(message).await,
+            OpenWay::Mailbox(_, open) => {
+                if let Some((_, body)) = open {
+                    body.extend_from_slice(message);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The third: hands it over. Names the next mail along the way, where that saves a round trip; what is named has to be
+    /// the next one to be opened here.
+    pub async fn end(&mut self, next: Option<&Envelope>) -> Result<Reply, SendError> {
+        match &mut self.way {
+            OpenWay::Smtp(session) => session.end(next).await,
+            OpenWay::Mailbox(mailbox, open) => {
+                if let Some((envelope, body)) = open.take() {
+                    mailbox.take(&envelope, &body);
+                }
                 Ok(Reply { code: 250, enhanced: Some("2.0.0".to_owned()) })
             }
         }
+    }
+
+    /// Whether naming the next mail saves a round trip.
+    pub fn looks_ahead(&self) -> bool {
+        matches!(&self.way, OpenWay::Smtp(session) if session.looks_ahead())
+    }
+
+    /// Whether it is of no more use: after [`SendError::Connection`] and [`SendError::Uncertain`], and after a refusal
+    /// with which the server went away.
+    pub fn is_broken(&self) -> bool {
+        matches!(&self.way, OpenWay::Smtp(session) if session.is_broken())
     }
 
     /// Says goodbye.

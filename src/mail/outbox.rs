@@ -164,14 +164,15 @@ async fn hand_over(hand: &Hand<'_>, connection: &mut Option<Connection>, mail: &
         *connection = hand.mailer.connect().await.ok();
     }
     let Some(open) = connection else { return later(hand, mail, None).await };
-    match open.send(&envelope, &bytes).await {
+    let answer = open.send(&envelope, &bytes).await;
+    if open.is_broken() {
+        *connection = None;
+    }
+    match answer {
         Ok(reply) => finish(hand, mail, "sent", Some(reply.code)).await,
         Err(SendError::Never(reply)) => finish(hand, mail, "failed", Some(reply.code)).await,
         Err(SendError::Later(reply)) => later(hand, mail, Some(reply.code)).await,
-        Err(SendError::Connection | SendError::Uncertain) => {
-            *connection = None;
-            later(hand, mail, None).await
-        }
+        Err(SendError::Connection | SendError::Uncertain) => later(hand, mail, None).await,
     }
 }
 

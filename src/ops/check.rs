@@ -7,7 +7,7 @@ use crate::articles;
 use crate::articles::fetch::FetchError;
 use crate::articles::task::Trouble;
 use crate::clock::Clock;
-use crate::config::{Config, STRIPE_API, Tls};
+use crate::config::{Config, STRIPE_API, Smtp, Tls};
 use crate::db::{self, Db};
 use crate::keys::{Drawer, Keys};
 use crate::mail::{self, Mailer};
@@ -43,7 +43,7 @@ pub async fn everything(config: Config, look: &Look, tell: impl Fn(&Finding)) ->
     add(key);
     let (database, db) = database(&config, keys.as_ref()).await;
     add(database);
-    add(mail_server(&config).await);
+    add(mail_servers(&config).await);
     add(stripe(&config).await);
     add(domains(&config, look).await);
     if let (Some(db), Some(keys)) = (db, keys) {
@@ -216,9 +216,9 @@ async fn database(config: &Config, keys: Option<&Keys>) -> (Vec<Finding>, Option
     (found, Some(db))
 }
 
-async fn mail_server(config: &Config) -> Vec<Finding> {
+async fn mail_servers(config: &Config) -> Vec<Finding> {
     const ABOUT: &str = "mail";
-    let Some(smtp) = &config.smtp else {
+    let Some(first) = &config.smtp else {
         let mend = "Set FRIDAY_SMTP_URL before the first real mail.";
         return vec![Finding::warn(
             ABOUT,
@@ -226,9 +226,20 @@ async fn mail_server(config: &Config) -> Vec<Finding> {
             mend,
         )];
     };
+    let mut found = Vec::new();
+    for smtp in [first].into_iter().chain(&config.smtp_fallbacks) {
+        found.extend(mail_server(config, smtp).await);
+    }
+    found
+}
+
+/// One of them, tried by itself.
+async fn mail_server(config: &Config, smtp: &Smtp) -> Vec<Finding> {
+    const ABOUT: &str = "mail";
+    let alone = Config { smtp: Some(smtp.clone()), smtp_fallbacks: Vec::new(), ..config.clone() };
     let server = format!("{}:{}", smtp.host, smtp.port);
     let mut found = Vec::new();
-    match Mailer::from_config(config, &Clock::system()).connect().await {
+    match Mailer::from_config(&alone, &Clock::system()).connect().await {
         Ok(connection) => {
             connection.quit().await;
             let how = match (smtp.tls, smtp.login.is_some()) {
