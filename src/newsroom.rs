@@ -67,6 +67,9 @@ pub struct Newsletter {
     /// In this zone of the IANA database.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// Whether who signs up while an issue goes out gets that issue too, within a day of its beginning.
+    #[serde(default = "yes")]
+    pub send_to_newcomers: bool,
 }
 
 /// A feed to begin with.
@@ -185,6 +188,9 @@ fn friday_morning() -> String {
 fn utc() -> String {
     "UTC".to_owned()
 }
+fn yes() -> bool {
+    true
+}
 fn once_amounts() -> Vec<i64> {
     vec![10, 25, 50]
 }
@@ -275,6 +281,7 @@ impl Newsletter {
             discreet_name: None,
             schedule: friday_morning(),
             time_zone: utc(),
+            send_to_newcomers: true,
         }
     }
 

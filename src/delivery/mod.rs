@@ -11,6 +11,7 @@
 //! 1. *Every reader is a row before the first mail goes.* The content is frozen first ([`crate::digest`]), then the audience
 //!    becomes rows that say `waiting`. A reader leaves that state only with an outcome: sent, failed with its reason,
 //!    or skipped because they left or paused in the meantime. There is no position in a list that could be ahead of the mails.
+//!    Who confirms in the meantime is added as one more row ([`newcomers`]).
 //! 2. *A row is done when the server has said so and that is on disk.* After the 250 to its data a connection sends the next
 //!    mail's text, but not its final dot before the outcome is committed; without the dot a server has accepted nothing. So at
 //!    any moment each connection has at most one mail whose outcome is not on disk: that is what a crash can double. The
@@ -33,6 +34,7 @@ pub mod desk;
 pub mod lease;
 pub mod letters;
 pub mod mail;
+pub mod newcomers;
 pub mod outcome;
 pub mod pace;
 mod recorder;

@@ -4,6 +4,7 @@
 //! marks up to thirty-two readers as sent. A commit holds the outcomes of all connections that finished meanwhile, so the
 //! cost of one is shared among many.
 
+pub mod newcomers;
 pub mod progress;
 
 use super::outcome::{Outcome, trouble};
@@ -507,6 +508,8 @@ async fn apply(tx: &mut Tx, issue: i64, change: Change) -> db::Result<()> {
 
 /// Ends a run when nobody is waiting, and counts it once more from its rows. False while there is somebody.
 pub async fn finish(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<bool> {
+    // Held before it is looked at: on PostgreSQL somebody may be adding a newcomer at this very moment.
+    tx.query("UPDATE delivery_runs SET readers = readers WHERE issue_id = $1").bind(issue).execute().await?;
     let waiting: Option<(i64,)> = tx
         .query("SELECT subscriber_id FROM deliveries WHERE issue_id = $1 AND state = 'waiting' LIMIT 1")
         .bind(issue)

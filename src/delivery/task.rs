@@ -2,7 +2,7 @@
 
 use super::acts::{self, ActError};
 use super::store::{self, progress};
-use super::{KEPT, schedule, send};
+use super::{KEPT, newcomers, schedule, send};
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::db;
@@ -15,11 +15,14 @@ use std::time::Duration;
 pub const CLOCK: &str = "delivery-clock";
 /// The task that sends.
 pub const SEND: &str = "delivery";
+/// The task that sees to newcomers.
+pub const NEWCOMERS: &str = "delivery-newcomers";
 
 /// This room's tasks.
 pub fn tasks() -> Vec<Task<Shared>> {
     vec![
         Task::new(CLOCK, Duration::from_secs(1), |app: Shared| async move { clock(&app).await }),
+        Task::new(NEWCOMERS, Duration::from_secs(1), |app: Shared| async move { newcomers::step(&app).await }),
         Task::new(SEND, Duration::from_secs(1), |app: Shared| async move { send::run(&app).await }),
     ]
 }

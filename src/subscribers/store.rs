@@ -1,5 +1,7 @@
 //! Readers in the database.
 
+pub mod newcomers;
+
 use super::{Edition, MOVE_KEPT, Reason, SUPPRESSED_FOR, Standing, open_address};
 use crate::address::Address;
 use crate::clock::Moment;
@@ -105,8 +107,13 @@ pub async fn subscribe(tx: &mut Tx, keys: &Keys, now: Moment, who: &Confirmed<'_
         tx.query("UPDATE subscribers SET edition = $2 WHERE id = $1").bind(id).bind(edition.as_str()).execute().await?;
     }
     let consent = consent_text(tx, who.consent).await?;
-    add_newsletter(tx, id, who.newsletter, consent, now).await?;
-    tx.query("DELETE FROM suppressions WHERE address_index = $1").bind(index).execute().await?;
+    let is_new = add_newsletter(tx, id, who.newsletter, consent, now).await?;
+    let lifted: Option<(Moment,)> =
+        tx.query("DELETE FROM suppressions WHERE address_index = $1 RETURNING until").bind(index).optional().await?;
+    if is_new {
+        let returned = lifted.is_some_and(|(until,)| newcomers::is_fresh(until, now));
+        newcomers::add(tx, id, who.newsletter, returned, now).await?;
+    }
     Ok(id)
 }
 
@@ -284,6 +291,7 @@ pub async fn move_to(tx: &mut Tx, keys: &Keys, now: Moment, id: i64, address: &A
         .bind((now + MOVE_KEPT).week())
         .execute()
         .await?;
+    newcomers::follow(tx, id, to).await?;
     tx.query("DELETE FROM suppressions WHERE address_index = $1").bind(index).execute().await?;
     remove(tx, id).await?;
     Ok(Some(mover.address_sealed))
@@ -336,7 +344,9 @@ pub async fn change(tx: &mut Tx, reader: &Subscriber) -> db::Result<bool> {
 /// Takes a further newsletter, agreed to with these words.
 pub async fn join(tx: &mut Tx, id: i64, newsletter: &str, consent: &str, now: Moment) -> db::Result<()> {
     let consent = consent_text(tx, consent).await?;
-    add_newsletter(tx, id, newsletter, consent, now).await?;
+    if add_newsletter(tx, id, newsletter, consent, now).await? {
+        newcomers::add(tx, id, newsletter, false, now).await?;
+    }
     Ok(())
 }
 
@@ -350,6 +360,7 @@ pub async fn leave(tx: &mut Tx, id: i64, newsletter: &str, now: Moment) -> db::R
         .bind(newsletter.to_owned())
         .execute()
         .await?;
+    newcomers::take_away(tx, id, newsletter).await?;
     let (others,): (i64,) =
         tx.query("SELECT COUNT(*) FROM subscriptions WHERE subscriber_id = $1").bind(id).one().await?;
     if left > 0 && others == 0 {
@@ -380,13 +391,13 @@ pub async fn remove(tx: &mut Tx, id: i64) -> db::Result<bool> {
     Ok(tx.query("DELETE FROM subscribers WHERE id = $1").bind(id).execute().await? > 0)
 }
 
-/// Forgets marks and moves whose time is over, and pauses that have ended.
+/// Forgets marks, moves and newcomers whose time is over, and pauses that have ended.
 pub async fn tidy(db: &Db, now: Moment) -> db::Result<u64> {
     let marks = db.write("DELETE FROM suppressions WHERE until <= $1").bind(now).execute().await?;
     let pauses =
         db.write("UPDATE subscribers SET paused_until = NULL WHERE paused_until <= $1").bind(now).execute().await?;
     let moves = db.write("DELETE FROM moves WHERE until <= $1").bind(now).execute().await?;
-    Ok(marks + pauses + moves)
+    Ok(marks + pauses + moves + newcomers::forget(db, now).await?)
 }
 
 /// How many there are.

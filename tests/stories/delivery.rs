@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const WEEKLY: &str = "weekly";
+pub(crate) const WEEKLY: &str = "weekly";
 const NO_WINDOW: Duration = Duration::ZERO;
 
 /// A Friday that sends through this sink, on a house's database, at a house's time.
-fn through(house: &House, sink: &Sink, connections: usize, settings: &[(&str, &str)]) -> Shared {
+pub(crate) fn through(house: &House, sink: &Sink, connections: usize, settings: &[(&str, &str)]) -> Shared {
     at_clock(house, sink, connections, settings, house.app.clock.clone())
 }
 
@@ -47,7 +47,7 @@ fn keys(house: &House) -> Keys {
 }
 
 /// Readers `0@…`, `1@…`, spread over some domains, all of the weekly digest.
-async fn readers(house: &House, count: usize) -> Vec<i64> {
+pub(crate) async fn readers(house: &House, count: usize) -> Vec<i64> {
     let domains = ["example.org", "example.net", "example.com", "mail.example"];
     let addresses = (0..count).map(|n| format!("reader-{n}@{}", domains[n % domains.len()]));
     seed(house, &addresses.collect::<Vec<_>>()).await
@@ -83,7 +83,7 @@ async fn seed(house: &House, addresses: &[String]) -> Vec<i64> {
 }
 
 /// A draft that could go out.
-async fn draft(app: &Shared) -> i64 {
+pub(crate) async fn draft(app: &Shared) -> i64 {
     let now = app.clock.now();
     let mut tx = app.db.begin().await.unwrap();
     let id = digest::store::create(&mut tx, now, WEEKLY, "Пятница, the week").await.unwrap();
@@ -99,14 +99,14 @@ async fn draft(app: &Shared) -> i64 {
 }
 
 /// A draft that has been sent off.
-async fn started(app: &Shared) -> i64 {
+pub(crate) async fn started(app: &Shared) -> i64 {
     let id = draft(app).await;
     acts::send(app, Actor::Cli, id, None, NO_WINDOW).await.unwrap();
     id
 }
 
 /// Runs the room's tasks until none finds work.
-async fn work(app: &Shared) {
+pub(crate) async fn work(app: &Shared) {
     loop {
         let clock = task::clock(app).await.unwrap();
         let sent = send::run(app).await.unwrap();
@@ -116,11 +116,11 @@ async fn work(app: &Shared) {
     }
 }
 
-async fn run_of(app: &Shared, id: i64) -> Run {
+pub(crate) async fn run_of(app: &Shared, id: i64) -> Run {
     store::run(&app.db, id).await.unwrap().unwrap()
 }
 
-async fn state(app: &Shared, id: i64) -> State {
+pub(crate) async fn state(app: &Shared, id: i64) -> State {
     digest::store::issue(&app.db, id).await.unwrap().unwrap().state
 }
 

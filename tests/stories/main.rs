@@ -14,6 +14,7 @@ mod house;
 mod mailbox;
 mod main_job;
 mod money;
+mod newcomers;
 mod newspaper;
 mod ops;
 mod smtp_sink;
