@@ -70,6 +70,9 @@ pub struct Newsletter {
     /// Whether who signs up while an issue goes out gets that issue too, within a day of its beginning.
     #[serde(default = "yes")]
     pub send_to_newcomers: bool,
+    /// Whether who has confirmed gets a mail that says welcome and shows the latest issue.
+    #[serde(default = "yes")]
+    pub welcome: bool,
 }
 
 /// A feed to begin with.
@@ -282,6 +285,7 @@ impl Newsletter {
             schedule: friday_morning(),
             time_zone: utc(),
             send_to_newcomers: true,
+            welcome: true,
         }
     }
 

@@ -106,6 +106,39 @@ impl Hand {
     }
 }
 
+/// What surrounds a newsletter's mail to one reader that is no issue: how it is signed and how it can be left.
+#[derive(Debug)]
+pub struct Letterhead {
+    /// `Name <address>`.
+    pub sender: String,
+    /// Ends the subscription.
+    pub unsubscribe: String,
+    /// The reader's choices.
+    pub preferences: String,
+    /// The fields by which a mail program offers to leave, as the digest has them (RFC 2369, RFC 8058).
+    pub fields: Vec<(String, String)>,
+}
+
+/// The letterhead of a newsletter for one of its readers.
+pub fn letterhead(app: &Shared, newsletter: &str, reader: i64, discreet: bool) -> Result<Letterhead, LetterError> {
+    // Links name the issue with whose mail they came. This one came with none.
+    let none = 0;
+    let newsroom = app.newsroom();
+    let domain = Hand::new(app, none, newsletter)?.sender.domain().to_owned();
+    let settings = newsroom.newsletter(newsletter);
+    let (keys, base, host) = (&app.keys, &app.config.base_url, app.config.host());
+    let unsubscribe = subscribers::unsubscribe_link(keys, base, reader, newsletter, none);
+    let token = keys.short_token("unsubscribe", &who(none, reader));
+    let ways = format!("<{unsubscribe}>, <mailto:unsubscribe+{token}@{domain}?subject=unsubscribe>");
+    let one_click = "List-Unsubscribe=One-Click".to_owned();
+    Ok(Letterhead {
+        sender: if discreet { newsroom.discreet_sender(settings, host) } else { newsroom.sender(settings, host) },
+        fields: vec![("List-Unsubscribe".to_owned(), ways), ("List-Unsubscribe-Post".to_owned(), one_click)],
+        preferences: subscribers::preferences_link(keys, base, reader, none),
+        unsubscribe,
+    })
+}
+
 /// Issue and reader in twelve octets, which is what a short token takes at its shortest.
 fn who(issue: i64, reader: i64) -> [u8; 12] {
     let mut who = [0; 12];

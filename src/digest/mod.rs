@@ -11,6 +11,7 @@
 //! reader's own link put where it wants (see `render`).
 
 pub mod body;
+pub mod calendar;
 pub mod cli;
 pub mod colour;
 pub mod composer;

@@ -8,7 +8,7 @@
 use crate::clock::Moment;
 use crate::digest::body::{self, Block};
 use crate::digest::colour::Accent;
-use crate::digest::{Entry, Issue, PREFERENCES_MARK, SECTIONS, UNSUBSCRIBE_MARK, markup, sections, text};
+use crate::digest::{Archived, Entry, Issue, PREFERENCES_MARK, SECTIONS, UNSUBSCRIBE_MARK, markup, sections, text};
 use crate::newsroom::{Newsletter, Newsroom};
 use crate::subscribers::Edition;
 use crate::words::{Language, Words};
@@ -146,8 +146,13 @@ pub fn edition(
     Ok(RenderedEdition { edition, language, with_ask, subject: sheet.subject, preheader: sheet.preheader, html, text })
 }
 
+/// The typefaces of mails: what is there on every machine.
+pub(super) const SERIF: &str = "Georgia,'Times New Roman',serif";
+/// For what is not read at length.
+pub(super) const SANS: &str = "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif";
+
 /// At most two empty lines in a row, no spaces at line ends but in the `-- ` before the foot (RFC 3676, 4.3).
-fn spaced(text: &str) -> String {
+pub(super) fn spaced(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut empty = 0;
     for line in text.lines() {
@@ -320,13 +325,10 @@ impl Sheet {
             policy: policy(newsroom, base),
             why_text: text::wrapped(&format!("{why} {}", words.say("digest-no-tracking"))),
             why,
-            address: match newsroom.postal_address.trim() {
-                "" => newsroom.name.clone(),
-                address => format!("{}, {}", newsroom.name, super::squeezed(address)),
-            },
+            address: address_line(newsroom),
             address_text: text::wrapped(&super::squeezed(&newsroom.postal_address)),
-            serif: "Georgia,'Times New Roman',serif",
-            sans: "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif",
+            serif: SERIF,
+            sans: SANS,
             accent,
             words,
         }
@@ -455,6 +457,20 @@ pub fn ask_button(newsroom: &Newsroom) -> &'static str {
 /// The privacy policy's address: the newsroom's own, or the page that says the essentials.
 pub fn policy(newsroom: &Newsroom, base: &str) -> String {
     newsroom.privacy_policy.clone().unwrap_or_else(|| format!("{base}/privacy"))
+}
+
+/// The newsroom and its postal address, on one line.
+pub(super) fn address_line(newsroom: &Newsroom) -> String {
+    match newsroom.postal_address.trim() {
+        "" => newsroom.name.clone(),
+        address => format!("{}, {}", newsroom.name, super::squeezed(address)),
+    }
+}
+
+/// "No. 42 went out on 17 October".
+pub(super) fn went_out(words: &Words, issue: &Archived, zone: &jiff::tz::TimeZone) -> String {
+    let date = day_month(words, issue.at, zone, false);
+    words.say_with("digest-went-out", &[("number", issue.number.to_string().into()), ("date", date.into())])
 }
 
 /// ` lang="…"` for a piece whose language is not the one around it.

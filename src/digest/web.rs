@@ -3,7 +3,7 @@
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::digest::render::{self, Press};
-use crate::digest::{Archived, Kept, body, feed, markup, store};
+use crate::digest::{Archived, Kept, body, calendar, feed, markup, store};
 use crate::newsroom::Newsletter;
 use crate::subscribers::web::SignUpForm;
 use crate::web::{Page, Problem};
@@ -52,15 +52,11 @@ struct Card {
 impl Card {
     fn new(page: &Page, newsletter: &Newsletter) -> Card {
         let words = page.words;
-        let goes_out = newsletter.goes_out();
-        let day = goes_out.map_or(7, |(day, _)| i32::from(day.to_monday_zero_offset()));
-        let every = words.say_n("digest-every", "day", i64::from(day) + 1);
-        let time = goes_out.map(|(_, time)| time.strftime("%H:%M").to_string()).unwrap_or_default();
+        let every = calendar::every(&words, newsletter);
         let language = words.say(match newsletter.language {
             Language::En => "digest-in-en",
             Language::Ru => "digest-in-ru",
         });
-        let place = newsletter.time_zone.rsplit('/').next().unwrap_or_default().replace('_', " ");
         Card {
             path: format!("/newsletters/{}", newsletter.slug),
             archive: format!("/newsletters/{}/issues", newsletter.slug),
@@ -68,18 +64,12 @@ impl Card {
             headline: newsletter.headline.clone().unwrap_or_else(|| newsletter.name.clone()),
             description: newsletter.description.clone().unwrap_or_default(),
             lang_attr: render::lang_attr(newsletter.language.as_str(), page.lang()),
-            day,
+            day: calendar::day(newsletter),
             every_in: words
                 .say_with("digest-every-in", &[("every", every.as_str().into()), ("language", language.into())]),
             every_small: every.to_lowercase(),
             every,
-            at: match newsletter.time_zone.as_str() {
-                "UTC" => words.say1("digest-at-utc", "time", &time),
-                _ => words.say_with(
-                    "digest-at-place",
-                    &[("time", time.into()), ("place", place.into()), ("zone", newsletter.time_zone.as_str().into())],
-                ),
-            },
+            at: calendar::at(&words, newsletter, ("digest-at-utc", "digest-at-place")),
         }
     }
 }
@@ -144,13 +134,7 @@ impl Sheet {
         Sheet {
             sections: parts.collect(),
             number_text: issue.number.to_string(),
-            went_out: words.say_with(
-                "digest-went-out",
-                &[
-                    ("number", issue.number.to_string().into()),
-                    ("date", render::day_month(&words, issue.at, &zone, false).into()),
-                ],
-            ),
+            went_out: render::went_out(&words, issue, &zone),
             label: words.say1("digest-number", "number", &issue.number.to_string()),
             path: format!("/newsletters/{}/issues/{}", newsletter.slug, issue.number),
             subject: issue.subject.clone(),
@@ -205,23 +189,6 @@ impl Appeal {
     }
 }
 
-/// "No issue yet. The first one comes on …".
-fn none_yet(page: &Page, newsletter: &Newsletter, now: Moment) -> String {
-    let zone = newsletter.zone();
-    let next = newsletter.goes_out().and_then(|(weekday, time)| {
-        let today = now.to_jiff().to_zoned_datetime(zone.clone()).datetime();
-        let away = i64::from(today.date().weekday().until(weekday));
-        let away = if away == 0 && today.time() >= time { 7 } else { away };
-        let date = today.date().checked_add(jiff::Span::new().days(away)).ok()?;
-        let noon = date.at(12, 0, 0, 0).to_zoned_datetime(zone.clone()).ok()?;
-        Some(Moment::from(noon.timestamp()))
-    });
-    match next {
-        Some(at) => page.words.say1("digest-none-yet", "date", &page.words.date(at, &zone)),
-        None => page.say("digest-none-yet-short"),
-    }
-}
-
 #[derive(Template)]
 #[template(path = "digest/pages/home.html")]
 struct HomePage {
@@ -273,7 +240,7 @@ pub async fn newsletter_page(app: &Shared, page: Page, slug: &str, form: SignUpF
     crate::web::render(&NewsletterPage {
         card: Card::new(&page, newsletter),
         latest: latest.map(|issue| Sheet::new(app, &page, newsletter, &issue)),
-        none_yet: none_yet(&page, newsletter, app.clock.now()),
+        none_yet: calendar::none_yet(&page.words, newsletter, app.clock.now()),
         advise: newsroom.unsafe_countries.iter().any(|code| matches!(code.as_str(), "RU" | "BY")),
         form,
         page,
@@ -430,7 +397,8 @@ async fn archive(
     }
     let mut others = Vec::new();
     for other in newsroom.newsletters.iter().filter(|other| other.slug != slug) {
-        let none = store::latest(&app.db, &other.slug).await?.is_none().then(|| none_yet(&page, other, now));
+        let none =
+            store::latest(&app.db, &other.slug).await?.is_none().then(|| calendar::none_yet(&page.words, other, now));
         others.push(Other { card: Card::new(&page, other), none });
     }
     let in_year: usize = months.iter().map(|month| month.lines.len()).sum();
@@ -455,7 +423,7 @@ async fn archive(
                 )
             })
             .collect(),
-        none_yet: none_yet(&page, newsletter, now),
+        none_yet: calendar::none_yet(&page.words, newsletter, now),
         card: Card::new(&page, newsletter),
         form: SignUpForm::new(&slug),
         months,

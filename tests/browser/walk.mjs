@@ -101,9 +101,8 @@ async function signUp(browser, script) {
   if (script) await look(page, 'after the sign-up');
   const link = await until('the confirmation arrives', async () => {
     await page.goto(`${site}/mailbox`);
-    const mail = page.locator('ul.picks a').first();
+    const mail = mailTo(page, address, 'Please confirm your address').locator('a');
     if (!(await mail.count())) return undefined;
-    if (!(await page.locator('ul.picks').innerText()).includes(address)) return undefined;
     await page.goto(new URL(`${await mail.getAttribute('href')}?part=text`, site).href);
     return (await page.locator('pre').innerText()).match(/https?:\/\/\S+\/confirm\/\S+/)?.[0];
   });
@@ -112,7 +111,17 @@ async function signUp(browser, script) {
   await page.click('main form button');
   check(`confirming is answered ${how}`, (await page.locator('h1').count()) === 1);
   if (script) await look(page, 'confirmed');
+  const welcomes = await until('the welcome arrives', async () => {
+    await page.goto(`${site}/mailbox`);
+    return mailTo(page, address, 'Welcome to The Friday digest').count();
+  });
+  check(`a welcome comes once ${how}`, welcomes === 1, String(welcomes));
   await context.close();
+}
+
+// A mail in the list of the mailbox.
+function mailTo(page, address, subject) {
+  return page.locator('ul.picks li', { hasText: address }).filter({ hasText: subject });
 }
 
 // The form on a page of the newsroom's own site, which has another origin than ours.

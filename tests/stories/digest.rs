@@ -11,7 +11,7 @@ use friday::staff::Role;
 const WEEKLY: &str = "weekly";
 
 /// Articles that a feed brought, the first the newest; their ids in that order.
-async fn articles(app: &Shared, of: &[(&str, &str)]) -> Vec<i64> {
+pub(crate) async fn articles(app: &Shared, of: &[(&str, &str)]) -> Vec<i64> {
     let entry = |(at, (section, title)): (usize, &(&str, &str))| articles::Entry {
         guid: None,
         url: format!("https://valley.example/{at}"),
@@ -36,7 +36,7 @@ async fn articles(app: &Shared, of: &[(&str, &str)]) -> Vec<i64> {
 }
 
 /// A draft with these articles.
-async fn draft(app: &Shared, subject: &str, of: &[i64]) -> i64 {
+pub(crate) async fn draft(app: &Shared, subject: &str, of: &[i64]) -> i64 {
     let now = app.clock.now();
     let mut tx = app.db.begin().await.unwrap();
     let id = store::create(&mut tx, now, WEEKLY, subject).await.unwrap();
@@ -46,7 +46,7 @@ async fn draft(app: &Shared, subject: &str, of: &[i64]) -> i64 {
 }
 
 /// Freezes an issue and lets it be sent; its number.
-async fn sent(app: &Shared, id: i64) -> i64 {
+pub(crate) async fn sent(app: &Shared, id: i64) -> i64 {
     let now = app.clock.now();
     let mut tx = app.db.begin().await.unwrap();
     let frozen = store::freeze(&mut tx, now, id, &app.newsroom(), &app.config.base_url).await.unwrap();

@@ -23,3 +23,4 @@ mod standin;
 mod subscribers;
 mod support;
 mod templates;
+mod welcome;

@@ -20,14 +20,17 @@ story!(a_thousand_readers_of_a_real_feed_each_get_one_mail_and_nothing_written_d
     assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, 0, "nobody is a reader yet");
     newspaper.post_all(confirmations.iter().map(|mail| (confirm_link(&newspaper, mail), String::new()))).await;
     assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, READERS as i64);
+    sink.wait_for(2 * READERS).await;
+    let welcomed: BTreeSet<String> = sink.accepted()[READERS..].iter().map(see_welcome).collect();
+    assert_eq!(welcomed.len(), READERS, "each of them is welcomed, once");
 
     newspaper.friday(&["feeds", "fetch"]).await;
     let id =
         newspaper.friday(&["issue", "new", "weekly", "--subject", "The week", "--top", "10"]).await.trim().to_owned();
     newspaper.friday(&["issue", "send", &id, "--readers", &READERS.to_string()]).await;
-    sink.wait_for(2 * READERS).await;
+    sink.wait_for(3 * READERS).await;
     newspaper.friday(&["issue", "status", &id, "--follow"]).await;
-    let issue = &sink.accepted()[READERS..];
+    let issue = &sink.accepted()[2 * READERS..];
     assert_eq!(issue.len(), READERS);
     let got: BTreeSet<String> = issue.iter().map(|m| m.to.to_lowercase()).collect();
     assert_eq!(got, addresses.iter().map(|a| a.to_lowercase()).collect(), "each of them, once");
@@ -68,6 +71,13 @@ fn confirm_link(newspaper: &Newspaper, mail: &Accepted) -> String {
     let read = Mail::read(&mail.raw, &mail.to, &mail.from);
     assert_eq!(read.subject, "Please confirm your address");
     newspaper.at(&read.link("/confirm/"))
+}
+
+/// To whom it is.
+fn see_welcome(mail: &Accepted) -> String {
+    let read = Mail::read(&mail.raw, &mail.to, &mail.from);
+    assert_eq!(read.subject, "Welcome to The Friday digest");
+    mail.to.to_lowercase()
 }
 
 /// Everything that the contract says of a digest mail; its Message-ID.

@@ -26,7 +26,7 @@ async fn asked(house: &House, address: &str) -> String {
 }
 
 /// Confirms for `address`; the link that was used.
-async fn confirm(house: &House, address: &str) -> String {
+pub(crate) async fn confirm(house: &House, address: &str) -> String {
     let link = asked(house, address).await;
     assert_eq!(house.post(&link, &[]).await.status, 200);
     link
@@ -43,13 +43,13 @@ async fn leave(house: &House, address: &str) {
 }
 
 /// Sees to the newcomers, whose rows are gone then.
-async fn see_to(app: &Shared, house: &House) {
+pub(crate) async fn see_to(app: &Shared, house: &House) {
     while friday::delivery::newcomers::step(app).await.unwrap() {}
     assert_eq!(house.count(ROWS).await, 0, "nothing stays of when they came");
 }
 
 /// An issue of which the first of five readers is put off, so that it is still going out.
-async fn under_way(house: &House, sink: &Sink) -> (Shared, i64) {
+pub(crate) async fn under_way(house: &House, sink: &Sink) -> (Shared, i64) {
     let app = through(house, sink, 2, &[]);
     readers(house, 5).await;
     sink.fail(Step::Rcpt, When::For("reader-0@"), Fault::Say("451 4.2.0 later"));

@@ -14,13 +14,24 @@ pub struct Newcomer {
     pub subscriber_id: i64,
     /// What they confirmed: the newsletter's slug.
     pub newsletter: String,
+    /// Their address.
+    pub address_sealed: Vec<u8>,
+    /// Their language, where they chose one.
+    pub language: Option<String>,
+    /// How they want it.
+    pub edition: String,
+    /// Whether sender and subject are to say little.
+    pub discreet: bool,
+    /// Nothing is sent before.
+    pub paused_until: Option<Moment>,
 }
 
 /// Newcomers who can be seen to now. While the audience of their newsletter is being gathered they wait, since it is not
 /// known yet whether they are in it.
 pub async fn waiting(db: &Db, most: usize) -> db::Result<Vec<Newcomer>> {
     db.read(
-        "SELECT n.subscriber_id, n.newsletter FROM newcomers n
+        "SELECT n.subscriber_id, n.newsletter, s.address_sealed, s.language, s.edition, s.discreet, s.paused_until
+         FROM newcomers n JOIN subscribers s ON s.id = n.subscriber_id
          WHERE NOT EXISTS (SELECT 1 FROM delivery_runs r WHERE r.newsletter = n.newsletter AND r.gathered_at IS NULL)
          ORDER BY n.subscriber_id, n.newsletter LIMIT $1",
     )
@@ -88,4 +99,24 @@ pub async fn take(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<i64> {
             .await?;
     }
     Ok(added)
+}
+
+/// Whether an issue comes to a reader, or has come: to them, or to whom they were before a move. Where its audience is
+/// still being gathered it began after they confirmed, and they will be in it.
+pub async fn comes_to(db: &Db, newsletter: &str, number: i64, reader: i64) -> db::Result<bool> {
+    let (coming,): (i64,) = db
+        .read(
+            "SELECT COUNT(*) FROM issues i JOIN delivery_runs r ON r.issue_id = i.id
+             WHERE i.newsletter = $1 AND i.number = $2
+               AND (r.gathered_at IS NULL OR EXISTS
+                    (SELECT 1 FROM deliveries d WHERE d.issue_id = i.id AND d.state IN ('waiting', 'sent')
+                     AND (d.subscriber_id = $3
+                          OR d.subscriber_id IN (SELECT m.left_id FROM moves m WHERE m.subscriber_id = $3))))",
+        )
+        .bind(newsletter.to_owned())
+        .bind(number)
+        .bind(reader)
+        .one()
+        .await?;
+    Ok(coming > 0)
 }
