@@ -6,11 +6,15 @@
 //! with it (`listen`, `friday_listen`).
 
 use crate::newsroom::Newsroom;
+use aws_lc_rs::signature::RsaKeyPair;
 use ipnet::IpNet;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Every setting, checked.
 #[derive(Debug, Clone)]
@@ -27,6 +31,8 @@ pub struct Config {
     pub smtp: Option<Smtp>,
     /// Further mail servers, each asked when those before it cannot be reached or turn us away.
     pub smtp_fallbacks: Vec<Smtp>,
+    /// What mails are signed with, where Friday signs them.
+    pub dkim: Option<Dkim>,
     /// Messages a second, 0 for no limit.
     pub send_rate: u32,
     /// Messages a second for each receiving domain, 0 for no limit.
@@ -62,6 +68,15 @@ pub struct Smtp {
     pub login: Option<(String, SecretString)>,
     /// How many connections at once.
     pub connections: usize,
+}
+
+/// A domain's key for signing mails (RFC 6376).
+#[derive(Debug, Clone)]
+pub struct Dkim {
+    /// The name of its record: `SELECTOR._domainkey.DOMAIN`.
+    pub selector: String,
+    /// The key itself.
+    pub pair: Arc<RsaKeyPair>,
 }
 
 /// How an SMTP connection is protected.
@@ -121,6 +136,7 @@ impl Config {
             base_url: from.base_url(),
             smtp,
             smtp_fallbacks,
+            dkim: from.dkim(),
             send_rate: from.parsed("SEND_RATE", "a whole number").unwrap_or(0),
             domain_rate: from.parsed("DOMAIN_RATE", "a whole number").unwrap_or(0),
             stripe: from.stripe(),
@@ -153,12 +169,14 @@ impl Config {
 }
 
 /// The names of all settings, without their prefix.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 19] = [
     "DATABASE_URL",
     "KEY_FILE",
     "LISTEN",
     "BASE_URL",
     "SMTP_URL",
+    "DKIM_KEY",
+    "DKIM_SELECTOR",
     "SEND_RATE",
     "DOMAIN_RATE",
     "STRIPE_SECRET_KEY",
@@ -172,7 +190,8 @@ pub const NAMES: [&str; 17] = [
     "METRICS_TOKEN",
     "MIGRATE",
 ];
-const SECRETS: [&str; 5] = ["DATABASE_URL", "SMTP_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRETS", "METRICS_TOKEN"];
+const SECRETS: [&str; 6] =
+    ["DATABASE_URL", "SMTP_URL", "DKIM_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRETS", "METRICS_TOKEN"];
 
 fn read_table(path: &Path) -> Result<toml::Table, String> {
     let name = path.display();
@@ -333,6 +352,31 @@ impl Sources {
         servers
     }
 
+    fn dkim(&mut self) -> Option<Dkim> {
+        let (selector, key) = match (self.text("DKIM_SELECTOR"), self.text("DKIM_KEY")) {
+            (Some(selector), Some(key)) => (selector, key),
+            (None, None) => return None,
+            _ => {
+                self.problems
+                    .push("FRIDAY_DKIM_SELECTOR and FRIDAY_DKIM_KEY go together: one of them is missing".to_owned());
+                return None;
+            }
+        };
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        if selector.len() > 63 || !selector.split('.').all(is_label) {
+            self.problems.push(format!("FRIDAY_DKIM_SELECTOR: \"{selector}\" is not the name of a DNS record"));
+        }
+        match rsa_key(&key) {
+            Ok(pair) => Some(Dkim { selector, pair: Arc::new(pair) }),
+            Err(why) => {
+                self.problems.push(format!("FRIDAY_DKIM_KEY: {why}"));
+                None
+            }
+        }
+    }
+
     fn stripe(&mut self) -> Option<Stripe> {
         let key = self.text("STRIPE_SECRET_KEY");
         let secrets = self.text("STRIPE_WEBHOOK_SECRETS");
@@ -376,6 +420,18 @@ impl Sources {
             );
         }
     }
+}
+
+/// A private key in PEM. RFC 8301 wants 2,048 bits, which is also as many as one DNS record holds easily.
+fn rsa_key(pem: &str) -> Result<RsaKeyPair, &'static str> {
+    let no_key = "this is no RSA private key in PEM (openssl genrsa 2048)";
+    let pair = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| no_key)? {
+        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        _ => return Err(no_key),
+    };
+    let pair = pair.map_err(|_| no_key)?;
+    if pair.public_modulus_len() * 8 < 2_048 { Err("the key is too short: 2,048 bits is the least") } else { Ok(pair) }
 }
 
 fn parse_smtp(url: &str) -> Result<Smtp, String> {

@@ -4,6 +4,7 @@
 //! outbox hands them over through the [`Mailer`]. The digest, which goes to everybody, has its own way through
 //! `delivery`, over the same connections.
 
+mod dkim;
 mod field;
 pub mod mailbox;
 pub mod outbox;
@@ -16,7 +17,7 @@ pub use mailbox::{Mailbox, StoredMail};
 
 use crate::address::Address;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Dkim};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox as Party, MultiPart, SinglePart};
 
@@ -102,6 +103,7 @@ pub enum ConnectError {
 #[derive(Debug, Clone)]
 pub struct Mailer {
     way: Way,
+    key: Option<Dkim>,
 }
 
 #[derive(Debug, Clone)]
@@ -130,7 +132,7 @@ impl Mailer {
             }
             None => Way::Mailbox(Mailbox::new(clock.clone())),
         };
-        Mailer { way }
+        Mailer { way, key: config.dkim.clone() }
     }
 
     /// A new connection.
@@ -140,6 +142,13 @@ impl Mailer {
             Way::Mailbox(mailbox) => OpenWay::Mailbox(mailbox.clone(), None),
         };
         Ok(Connection { way })
+    }
+
+    /// Signs a mail for its sender's domain, where there is a key. The last thing that is done to it.
+    pub fn sign(&self, envelope: &Envelope, message: &mut Vec<u8>) {
+        if let (Some(key), Some((_, domain))) = (&self.key, envelope.return_path.rsplit_once('@')) {
+            dkim::sign(key, domain, message);
+        }
     }
 
     /// How many connections the mail server should see at once.

@@ -153,7 +153,7 @@ async fn lease(hand: &Hand<'_>) -> db::Result<Vec<Due>> {
 }
 
 async fn hand_over(hand: &Hand<'_>, connection: &mut Option<Connection>, mail: &Due) -> db::Result<()> {
-    let (envelope, bytes) = match open(hand, mail) {
+    let (envelope, mut bytes) = match open(hand, mail) {
         Ok(opened) => opened,
         Err(error) => {
             tracing::error!(id = mail.id, %error, "a mail in the outbox cannot be sent");
@@ -164,6 +164,7 @@ async fn hand_over(hand: &Hand<'_>, connection: &mut Option<Connection>, mail: &
         *connection = hand.mailer.connect().await.ok();
     }
     let Some(open) = connection else { return later(hand, mail, None).await };
+    hand.mailer.sign(&envelope, &mut bytes);
     let answer = open.send(&envelope, &bytes).await;
     if open.is_broken() {
         *connection = None;
