@@ -73,7 +73,7 @@ fn signed_fields(header: &[u8]) -> Vec<u8> {
                 start.eq_ignore_ascii_case(name.as_bytes()) && rest.trim_ascii_start().first() == Some(&b':')
             })
         };
-        if let Some(at) = fields.iter().rposition(|field| is_named(field)) {
+        if let Some(at) = fields.iter().rposition(is_named) {
             relaxed_field(&mut out, fields.remove(at));
             out.extend_from_slice(b"\r\n");
         }
