@@ -1,15 +1,18 @@
 //! What people do with an issue that is ready: schedule it, send it, stop it, try again. The staff pages and the command
 //! line call the same functions, and each act is in the staff log within the transaction that does it.
 
+use super::notice::{self, News};
 use super::schedule::{WhenError, when};
 use super::store::{self, progress};
 use super::task;
+use super::wording::wall;
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::db;
 use crate::digest::proof::{Proof, ProofError};
 use crate::digest::store::FreezeError;
 use crate::digest::{self, Issue, State};
+use crate::mail::outbox;
 use crate::newsroom::Newsletter;
 use crate::staff::{self, Actor};
 use crate::subscribers::Edition;
@@ -170,11 +173,6 @@ async fn set(app: &Shared, by: Actor, issue: &Issue, at: Moment, act: &'static s
     Ok(())
 }
 
-/// A moment as a clock on the newsroom's wall shows it.
-pub fn wall(at: Moment, zone: &jiff::tz::TimeZone) -> String {
-    at.to_jiff().to_zoned_datetime(zone.clone()).strftime("%A, %-d %B %Y, %H:%M").to_string()
-}
-
 /// Freezes an issue and begins to send it.
 pub async fn start(app: &Shared, by: Actor, id: i64) -> Result<(), ActError> {
     let now = app.clock.now();
@@ -282,11 +280,15 @@ pub async fn retry(app: &Shared, by: Actor, id: i64) -> Result<i64, ActError> {
 /// Friday itself pauses an issue that cannot go on, and says why.
 pub async fn hold_up(app: &Shared, id: i64, why: &str) -> db::Result<()> {
     let now = app.clock.now();
+    let people = notice::people(app).await?;
     let mut tx = app.db.begin().await?;
     if digest::store::move_state(&mut tx, now, id, State::Sending, State::Paused).await? {
         tracing::warn!(issue = id, why, "an issue is paused");
         progress::note(&mut tx, id, now, &format!("{why}: paused")).await?;
         staff::store::record(&mut tx, Actor::Friday, now, "issue.pause", &format!("issue {id}")).await?;
+        notice::tell(app, &mut tx, &people, id, News::Paused(why)).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    app.wake(outbox::TASK);
+    Ok(())
 }

@@ -4,6 +4,7 @@
 use super::acts;
 use super::outcome::reason;
 use super::store::{self, Run, progress};
+use super::wording::wall;
 use crate::app::Shared;
 use crate::digest::{Issue, State};
 use crate::staff::Actor;
@@ -82,7 +83,7 @@ pub async fn run(app: &Shared, command: Command) -> Result<(), Failure> {
         Command::Schedule { id, when } => {
             let at = acts::schedule(app, Actor::Cli, id, &when).await?;
             let zone = acts::newsletter(app, &acts::issue(app, id).await?)?.zone();
-            println!("Issue {id} goes out on {} ({at}).", acts::wall(at, &zone));
+            println!("Issue {id} goes out on {} ({at}).", wall(at, &zone));
         }
         Command::Send { id, readers, follow: stay } => send(app, id, readers, stay).await?,
         Command::Status { id, json, follow: stay } => status(app, id, json, stay).await?,

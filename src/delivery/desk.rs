@@ -2,7 +2,8 @@
 
 use super::acts::{self, ActError, WINDOW};
 use super::store::progress;
-use super::view::{Seen, Stage, View, number, view};
+use super::view::{Seen, Stage, View, view};
+use super::wording::{capital, number, wall};
 use crate::address::Address;
 use crate::app::Shared;
 use crate::digest;
@@ -25,6 +26,8 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_secs(1);
 /// How many addresses a test goes to at most.
 const TESTERS: usize = 10;
+/// How many of those who failed are on one page.
+const FAILURES: i64 = 200;
 
 /// The pages of this room.
 pub fn routes() -> Router<Shared> {
@@ -42,6 +45,7 @@ pub fn routes() -> Router<Shared> {
         .route("/staff/issues/{id}/resume", post(resume))
         .route("/staff/issues/{id}/cancel", post(cancel))
         .route("/staff/issues/{id}/retry", post(retry))
+        .route("/staff/issues/{id}/failed", get(failed))
 }
 
 #[derive(Template)]
@@ -104,7 +108,7 @@ async fn list(desk: Desk, State(app): State<Shared>) -> Result<Response, Problem
             name: row.number.map_or_else(|| name.to_owned(), |n| format!("{name}, No. {n}")),
             subject: if row.subject.is_empty() { "Without a subject".to_owned() } else { row.subject },
             state: digest::State::parse(&row.state).unwrap_or(digest::State::Draft),
-            at: row.started_at.or(row.scheduled_at).map_or_else(String::new, |at| acts::wall(at, &zone)),
+            at: row.started_at.or(row.scheduled_at).map_or_else(String::new, |at| wall(at, &zone)),
             readers: row.readers.map_or_else(String::new, number),
             sent: row.sent.map_or_else(String::new, number),
             failed: row.failed.map_or_else(String::new, number),
@@ -148,10 +152,7 @@ async fn show(
 }
 
 async fn page(app: &Shared, desk: &Desk, frame: DeskPage, id: i64, typed: Typed) -> Result<Response, Problem> {
-    let view = match view(app, id, desk.role.covers(Role::Publisher), &mut Seen::default()).await {
-        Err(ActError::NoIssue(_)) => return Err(Problem::NotFound),
-        other => other?,
-    };
+    let view = seen(view(app, id, desk.role.covers(Role::Publisher), &mut Seen::default()).await)?;
     render(&Delivery { view, typed, desk: frame })
 }
 
@@ -167,10 +168,7 @@ async fn answer(
         Ok(said) => Ok(Redirect::to(&format!("{}{said}", page_of(id))).into_response()),
         Err(ActError::NoIssue(_)) => Err(Problem::NotFound),
         Err(error) if error.is_plain() => {
-            let mut text = error.to_string();
-            if let Some(first) = text.get_mut(..1) {
-                first.make_ascii_uppercase();
-            }
+            let text = capital(error.to_string());
             let mut response =
                 page(app, desk, DeskPage::new(desk, "delivery").bad(format!("{text}.")), id, typed).await?;
             *response.status_mut() = match error {
@@ -180,6 +178,55 @@ async fn answer(
             Ok(response)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "delivery/pages/who_failed.html")]
+struct WhoFailed {
+    desk: DeskPage,
+    id: i64,
+    name: String,
+    title: String,
+    lines: Vec<progress::Failure>,
+    after: bool,
+    next: Option<i64>,
+    forgotten: bool,
+}
+
+#[derive(Deserialize)]
+struct After {
+    after: Option<i64>,
+}
+
+/// Who failed, by id, some at a time.
+async fn failed(
+    desk: Desk,
+    State(app): State<Shared>,
+    Path(id): Path<i64>,
+    Query(from): Query<After>,
+) -> Result<Response, Problem> {
+    desk.require(Role::Publisher)?;
+    let view = seen(view(&app, id, true, &mut Seen::default()).await)?;
+    let lines = progress::failures(&app.db, id, from.after.unwrap_or(i64::MIN), FAILURES).await?;
+    let whole = i64::try_from(lines.len()) == Ok(FAILURES);
+    render(&WhoFailed {
+        id,
+        name: view.name,
+        title: view.title,
+        after: from.after.is_some(),
+        next: lines.last().filter(|_| whole).map(|last| last.subscriber_id),
+        forgotten: view.run.is_some_and(|run| run.forgotten),
+        lines,
+        desk: DeskPage::new(&desk, "delivery"),
+    })
+}
+
+/// An issue that does not exist is a page that does not.
+fn seen(view: Result<View, ActError>) -> Result<View, Problem> {
+    match view {
+        Err(ActError::NoIssue(_)) => Err(Problem::NotFound),
+        other => Ok(other?),
     }
 }
 
@@ -323,10 +370,7 @@ async fn retry(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>) -> Re
 async fn live(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>) -> Result<Response, Problem> {
     desk.require(Role::Editor)?;
     let may_send = desk.role.covers(Role::Publisher);
-    let first = match view(&app, id, may_send, &mut Seen::default()).await {
-        Err(ActError::NoIssue(_)) => return Err(Problem::NotFound),
-        other => other?,
-    };
+    let first = seen(view(&app, id, may_send, &mut Seen::default()).await)?;
     let (say, hear) = tokio::sync::mpsc::channel::<Result<Event, Infallible>>(16);
     let form = (first.stage, first.state);
     tokio::spawn(async move {

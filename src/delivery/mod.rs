@@ -27,6 +27,11 @@
 //! changes nobody's row but for a short pause: it is the connection that backs off. An answer lost after the final dot
 //! is uncertain: the mail is tried once more. When a server refuses everybody ([`REFUSALS_IN_A_ROW`]), it is not about
 //! readers any more: the run stops and asks staff. Whoever failed can be listed and tried again.
+//!
+//! # When it is out
+//!
+//! An issue is out when everybody was tried once, however long a full mailbox is tried again after that. Then, and when it is
+//! paused by Friday or held, staff who may send get a mail ([`notice`]) that is committed with the change it tells of.
 
 pub mod acts;
 pub mod cli;
@@ -35,6 +40,7 @@ pub mod lease;
 pub mod letters;
 pub mod mail;
 pub mod newcomers;
+pub mod notice;
 pub mod outcome;
 pub mod pace;
 mod recorder;
@@ -43,6 +49,7 @@ pub mod send;
 pub mod store;
 pub mod task;
 mod view;
+mod wording;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@
 
 pub mod newcomers;
 pub mod progress;
+pub mod rounds;
 
 use super::outcome::{Outcome, trouble};
 use crate::clock::Moment;
@@ -27,6 +28,8 @@ pub struct Run {
     pub started_at: Moment,
     /// When its audience was whole.
     pub gathered_at: Option<Moment>,
+    /// When everybody had been tried once; some may be tried again after that.
+    pub tried_at: Option<Moment>,
     /// When nobody was waiting any more.
     pub finished_at: Option<Moment>,
     /// When its rows were removed.
@@ -78,16 +81,18 @@ pub async fn begin(tx: &mut Tx, issue: i64, newsletter: &str, language: &str, no
     Ok(())
 }
 
+const RUN: &str = "SELECT issue_id, newsletter, started_at, gathered_at, tried_at, finished_at, forgotten_at,
+        readers, sent, failed, skipped, deferred, uncertain
+ FROM delivery_runs WHERE issue_id = $1";
+
 /// The run of an issue.
 pub async fn run(db: &Db, issue: i64) -> db::Result<Option<Run>> {
-    db.read(
-        "SELECT issue_id, newsletter, started_at, gathered_at, finished_at, forgotten_at,
-                readers, sent, failed, skipped, deferred, uncertain
-         FROM delivery_runs WHERE issue_id = $1",
-    )
-    .bind(issue)
-    .optional()
-    .await
+    db.read(RUN).bind(issue).optional().await
+}
+
+/// The same, as a transaction that has changed it sees it.
+pub async fn run_now(tx: &mut Tx, issue: i64) -> db::Result<Option<Run>> {
+    tx.query(RUN).bind(issue).optional().await
 }
 
 /// Runs whose audience is not yet whole.
@@ -520,7 +525,7 @@ pub async fn finish(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<bool> {
     }
     let ended = tx
         .query(
-            "UPDATE delivery_runs SET finished_at = $2, deferred = 0,
+            "UPDATE delivery_runs SET finished_at = $2, tried_at = COALESCE(tried_at, $2), deferred = 0,
                     sent = (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'sent'),
                     failed = (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'failed'),
                     skipped = (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'skipped'),

@@ -1,12 +1,14 @@
 //! The background steps: what is due begins, audiences are gathered, mails go out, runs end and are forgotten.
 
 use super::acts::{self, ActError};
-use super::store::{self, progress};
+use super::notice::{self, News};
+use super::store::{self, progress, rounds};
 use super::{KEPT, newcomers, schedule, send};
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::db;
 use crate::digest::{self, State};
+use crate::mail::outbox;
 use crate::staff::{self, Actor};
 use crate::worker::Task;
 use std::time::Duration;
@@ -41,8 +43,9 @@ pub async fn clock(app: &Shared) -> Result<bool, ActError> {
         app.wake(SEND);
     }
     for (issue, _) in store::sending(&app.db).await? {
-        if store::next_due(&app.db, issue).await?.is_none() {
-            found |= finish(app, issue).await?;
+        match store::next_due(&app.db, issue).await? {
+            None => found |= finish(app, issue).await?,
+            Some(_) => first_round(app, issue).await?,
         }
     }
     Ok(found | store::forget(&app.db, now - KEPT, now).await?)
@@ -66,22 +69,48 @@ async fn begin(app: &Shared, id: i64, at: Moment) -> Result<(), ActError> {
 
 async fn hold(app: &Shared, id: i64, why: &str) -> Result<(), ActError> {
     let now = app.clock.now();
+    let people = notice::people(app).await?;
     let mut tx = app.db.begin().await?;
     if digest::store::move_state(&mut tx, now, id, State::Scheduled, State::Held).await? {
         progress::note(&mut tx, id, now, why).await?;
         staff::store::record(&mut tx, Actor::Friday, now, "issue.hold", &format!("issue {id}")).await?;
+        notice::tell(app, &mut tx, &people, id, News::Held(why)).await?;
     }
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    app.wake(outbox::TASK);
+    Ok(())
+}
+
+/// Everybody was tried once: from now on it is out, and only who was put off is tried again.
+async fn first_round(app: &Shared, id: i64) -> db::Result<()> {
+    let before = store::run(&app.db, id).await?;
+    if !before.is_some_and(|run| run.tried_at.is_none() && run.untried() == 0) {
+        return Ok(());
+    }
+    let now = app.clock.now();
+    let people = notice::people(app).await?;
+    let mut tx = app.db.begin().await?;
+    if rounds::everybody_tried(&mut tx, id, now).await? {
+        progress::note(&mut tx, id, now, "Everybody was tried once; who was put off is tried again").await?;
+        notice::tell(app, &mut tx, &people, id, News::Out).await?;
+    }
+    tx.commit().await?;
+    app.wake(outbox::TASK);
+    Ok(())
 }
 
 async fn finish(app: &Shared, id: i64) -> db::Result<bool> {
     let now = app.clock.now();
+    let people = notice::people(app).await?;
+    let was_out = store::run(&app.db, id).await?.is_some_and(|run| run.tried_at.is_some());
     let mut tx = app.db.begin().await?;
     if !store::finish(&mut tx, id, now).await? {
         return Ok(false);
     }
     digest::store::move_state(&mut tx, now, id, State::Sending, State::Sent).await?;
     progress::note(&mut tx, id, now, "Done").await?;
+    notice::tell(app, &mut tx, &people, id, if was_out { News::Ended } else { News::Out }).await?;
     tx.commit().await?;
+    app.wake(outbox::TASK);
     Ok(true)
 }

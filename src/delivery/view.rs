@@ -3,12 +3,12 @@
 use super::outcome::{reason, trouble};
 use super::store::progress::{self, DomainCounts, ReasonCount};
 use super::store::{self, Run};
-use super::{acts, acts::ActError, schedule};
+use super::wording::{capital, clock, lasting, number, percent, wall};
+use super::{acts, acts::ActError, notice, schedule};
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::digest::proof::Proof;
 use crate::digest::{Issue, State, subject};
-use crate::words::{Language, Words};
 use jiff::tz::TimeZone;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -83,6 +83,9 @@ pub struct Ready {
     pub waited: u64,
 }
 
+/// Term, figure, note.
+pub type Figure = (&'static str, String, String);
+
 /// A run in numbers.
 #[derive(Clone, Debug)]
 pub struct RunView {
@@ -98,8 +101,8 @@ pub struct RunView {
     pub readers_text: String,
     /// "1 min 48 s left", or how long it took.
     pub time: String,
-    /// Term, figure, note.
-    pub figures: Vec<(&'static str, String, String)>,
+    /// Its figures.
+    pub figures: Vec<Figure>,
     /// Domains with ten readers or more, and a last line for all others.
     pub domains: Vec<DomainView>,
     /// Why readers failed or wait again.
@@ -108,6 +111,8 @@ pub struct RunView {
     pub failed: bool,
     /// Whether it stands still or is over.
     pub at_rest: bool,
+    /// Whether nobody waits any more.
+    pub over: bool,
     /// Whether the rows are gone, and with them reasons and domains.
     pub forgotten: bool,
 }
@@ -239,7 +244,7 @@ async fn ready(app: &Shared, issue: &Issue, zone: &TimeZone, now: Moment, seen: 
         readers,
         readers_text: number(readers),
         editions: editions.join(", "),
-        at: issue.scheduled_at.map(|at| acts::wall(at, zone)),
+        at: issue.scheduled_at.map(|at| wall(at, zone)),
         date: shown.strftime("%Y-%m-%d").to_string(),
         time: shown.strftime("%H:%M").to_string(),
         place: newsletter.time_zone.rsplit('/').next().unwrap_or("UTC").replace('_', " "),
@@ -267,9 +272,9 @@ async fn run_view(
         percent: (run.tried() * 100).checked_div(run.readers).unwrap_or(0),
         tried_text: number(run.tried()),
         readers_text: number(run.readers),
-        time: match (run.finished_at, pace) {
-            (Some(end), _) => format!("in {}", lasting(end.since(run.started_at))),
-            (None, Some(pace)) if pace > 0.0 => {
+        time: match (run.tried_at, pace) {
+            (Some(tried), _) if !moving => format!("in {}", lasting(tried.since(run.started_at))),
+            (_, Some(pace)) if pace > 0.0 => {
                 format!("{} left", lasting(Duration::from_secs_f64((run.untried() as f64 / pace).min(8e6))))
             }
             _ => String::new(),
@@ -279,6 +284,7 @@ async fn run_view(
         reasons: reasons.iter().map(|r| (reason_text(r), number(r.readers))).collect(),
         failed: run.failed > 0,
         at_rest: !moving,
+        over: run.finished_at.is_some(),
         forgotten: run.forgotten_at.is_some(),
     })
 }
@@ -294,30 +300,27 @@ async fn figures(
     run: &Run,
     pace: Option<f64>,
     next_try: Option<String>,
-) -> Result<Vec<(&'static str, String, String)>, ActError> {
+) -> Result<Vec<Figure>, ActError> {
+    let moving = issue.state == State::Sending && run.untried() > 0;
     let mut figures = Vec::new();
-    if issue.state == State::Sending && run.untried() > 0 {
+    if moving {
         let limit = match app.config.send_rate {
             0 => "no limit".to_owned(),
             rate => format!("limit {} /s", number(rate.into())),
         };
         figures.push(("Rate", format!("{:.1} /s", pace.unwrap_or(0.0)), limit));
+    } else {
+        figures.push(("Readers", number(run.readers), "in all editions".to_owned()));
     }
     figures.push(("Accepted", number(run.sent), format!("{} of those tried", percent(run.sent, run.tried()))));
-    figures.push((
-        "Deferred",
-        number(run.deferred),
-        next_try.map_or_else(|| "nobody waits for another try".to_owned(), |at| format!("next try {at}")),
-    ));
-    figures.push((
-        "Failed",
-        number(run.failed),
-        if run.failed == 0 { "nobody".to_owned() } else { "by reason below".to_owned() },
-    ));
-    figures.push(("Uncertain", number(run.uncertain), "answer lost after the last dot".to_owned()));
-    if run.skipped > 0 {
-        figures.push(("Left meanwhile", number(run.skipped), "or paused, and were spared it".to_owned()));
+    if run.finished_at.is_none() {
+        let next = next_try.map_or_else(|| "nobody waits for another try".to_owned(), |at| format!("next try {at}"));
+        figures.push(("Deferred", number(run.deferred), next));
     }
+    let failed = if run.failed == 0 { "nobody" } else { "by reason below" };
+    figures.push(("Failed", number(run.failed), failed.to_owned()));
+    figures.push(("Uncertain", number(run.uncertain), "answer lost after the last dot".to_owned()));
+    figures.push(("Left meanwhile", number(run.skipped), "or paused, and were spared it".to_owned()));
     if run.untried() > 0 {
         let note = match issue.state {
             State::Cancelled => "will not get it".to_owned(),
@@ -326,7 +329,22 @@ async fn figures(
         };
         figures.push(("Waiting", number(run.untried()), note));
     }
+    figures.extend(times(run));
     Ok(figures)
+}
+
+/// How long it took, and how fast that was: of the first round, since whoever was put off is tried again for two days.
+fn times(run: &Run) -> Vec<Figure> {
+    let Some(tried) = run.tried_at else { return Vec::new() };
+    let settled = match run.finished_at.filter(|at| *at > tried) {
+        Some(end) => format!("the last was settled after {}", lasting(end.since(run.started_at))),
+        None => "until everybody was tried".to_owned(),
+    };
+    let mut times = vec![("Took", lasting(tried.since(run.started_at)), settled)];
+    if let Some(rate) = notice::rate(run) {
+        times.push(("Rate", format!("{rate:.1} /s"), "over the first round".to_owned()));
+    }
+    times
 }
 
 fn domain_views(domains: Vec<DomainCounts>, run: &Run) -> Vec<DomainView> {
@@ -370,46 +388,7 @@ fn reason_text(count: &ReasonCount) -> String {
         (_, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1") => "; will not be written to again",
         _ => "",
     };
-    let mut text = text + then;
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    text
-}
-
-/// A number as staff read it.
-pub fn number(n: i64) -> String {
-    Words::of(Language::En).number(n)
-}
-
-fn percent(part: i64, whole: i64) -> String {
-    match (part * 1000).checked_div(whole) {
-        None | Some(1000) => "100 %".to_owned(),
-        Some(tenths) => format!("{}.{} %", tenths / 10, tenths % 10),
-    }
-}
-
-/// "08:01:12" today, "Thu 12:20" within the week, the date before that.
-fn clock(at: Moment, zone: &TimeZone, now: Moment) -> String {
-    let (then, today) = (at.to_jiff().to_zoned_datetime(zone.clone()), now.to_jiff().to_zoned_datetime(zone.clone()));
-    let days = (now.millis() - at.millis()).abs() / 86_400_000;
-    let format = match days {
-        _ if then.date() == today.date() => "%H:%M:%S",
-        0..=5 => "%a %H:%M",
-        _ => "%-d %b %Y, %H:%M",
-    };
-    then.strftime(format).to_string()
-}
-
-/// "5 min 2 s".
-fn lasting(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, s) => format!("{s} s"),
-        (0, 0, m, s) => format!("{m} min {s} s"),
-        (0, h, m, _) => format!("{h} h {m} min"),
-        (d, h, ..) => format!("{d} d {h} h"),
-    }
+    capital(text + then)
 }
 
 #[cfg(test)]
@@ -429,12 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_shares_read_well() {
-        assert_eq!(lasting(Duration::from_secs(302)), "5 min 2 s");
-        assert_eq!(lasting(Duration::from_secs(59)), "59 s");
-        assert_eq!(lasting(Duration::from_secs(90_000)), "1 d 1 h");
-        assert_eq!(percent(7_912, 7_949), "99.5 %");
-        assert_eq!(percent(0, 0), "100 %");
+    fn reasons_say_what_follows() {
         let count =
             |state: &str, trouble: &str| ReasonCount { state: state.into(), trouble: trouble.into(), readers: 1 };
         assert_eq!(reason_text(&count("waiting", "4.2.2")), "4.2.2 mailbox full; tried again");

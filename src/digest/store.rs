@@ -98,6 +98,11 @@ pub async fn issue(db: &Db, id: i64) -> db::Result<Option<Issue>> {
     Ok(db.read(ISSUE).bind(id).optional::<IssueRow>().await?.map(Issue::from))
 }
 
+/// The same, as a transaction that has changed it sees it.
+pub async fn issue_now(tx: &mut Tx, id: i64) -> db::Result<Option<Issue>> {
+    Ok(tx.query(ISSUE).bind(id).optional::<IssueRow>().await?.map(Issue::from))
+}
+
 /// Its entries, in the order of the mail.
 pub async fn entries(db: &Db, id: i64) -> db::Result<Vec<Entry>> {
     let rows = db.read(ENTRIES).bind(id).all::<EntryRow>().await?;

@@ -5,6 +5,7 @@ mod articles;
 mod ask;
 mod bad_days;
 mod delivery;
+mod desk;
 mod digest;
 mod finance;
 mod giver;

@@ -1,7 +1,7 @@
 //! What can be seen of a run: counts by domain and by reason, who failed, what happened.
 
 use super::super::NAMED_FROM;
-use super::super::outcome::Outcome;
+use super::super::outcome::{Outcome, reason};
 use super::Record;
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
@@ -193,6 +193,13 @@ pub struct Failure {
     pub code: Option<i64>,
     /// Its enhanced code, the code again, or a word of ours.
     pub trouble: String,
+}
+
+impl Failure {
+    /// What that means, in words.
+    pub fn means(&self) -> &'static str {
+        reason(&self.trouble)
+    }
 }
 
 /// Those who failed, a page of them at a time, by id.
