@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db};
+use crate::delivery::probe::Probes;
 use crate::keys::{Drawer, KeyError, Keys};
 use crate::mail::{Mailer, outbox};
 use crate::newsroom::Newsroom;
@@ -43,6 +44,8 @@ pub struct App {
     pub stripe: Option<Stripe>,
     /// What is known of thieves who try cards.
     pub watch: Watch,
+    /// What was found out about issues that are to be sent.
+    pub probes: Probes,
     /// Wakes background tasks.
     pub bells: Bells,
     /// Set when the process is to end: whoever works in a loop looks at it.
@@ -96,8 +99,8 @@ impl App {
         let limits = Limits::new(clock.clone());
         let (bells, stop) = (Bells::default(), CancellationToken::new());
         let stripe = config.stripe.as_ref().map(Stripe::new);
-        let watch = Watch::default();
-        Arc::new(App { config, db, mailer, clock, keys, limits, stripe, watch, bells, stop, newsroom })
+        let (watch, probes) = (Watch::default(), Probes::default());
+        Arc::new(App { config, db, mailer, clock, keys, limits, stripe, watch, probes, bells, stop, newsroom })
     }
 
     /// The newsroom as it is set now.

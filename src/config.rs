@@ -43,8 +43,12 @@ pub struct Config {
     pub newsroom: Newsroom,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether feeds may be fetched from loopback and private addresses.
+    /// Whether feeds, and the links of an issue, may be fetched from loopback and private addresses.
     pub fetch_private: bool,
+    /// The name of the sender's DKIM key, as in NAME._domainkey.example.org: checks look it up.
+    pub dkim_selector: Option<String>,
+    /// The DNS resolver that checks ask, instead of the system's.
+    pub resolver: Option<SocketAddr>,
     /// What is logged, in the syntax of tracing's filter.
     pub log: String,
     /// Whether the log is JSON.
@@ -143,6 +147,8 @@ impl Config {
             newsroom: from.newsroom(),
             trusted_proxies: from.networks("TRUSTED_PROXIES"),
             fetch_private: from.switch("FETCH_PRIVATE", false),
+            dkim_selector: from.text("DKIM_SELECTOR"),
+            resolver: from.parsed("RESOLVER", "an address and a port such as 9.9.9.9:53"),
             log: from.text("LOG").unwrap_or_else(|| "info".to_owned()),
             log_json: from.text("LOG_FORMAT").is_some_and(|f| f == "json"),
             metrics_token: from.secret("METRICS_TOKEN"),
@@ -185,6 +191,8 @@ pub const NAMES: [&str; 19] = [
     "NEWSROOM",
     "TRUSTED_PROXIES",
     "FETCH_PRIVATE",
+    "DKIM_SELECTOR",
+    "RESOLVER",
     "LOG",
     "LOG_FORMAT",
     "METRICS_TOKEN",

@@ -15,6 +15,7 @@ pub mod db;
 pub mod delivery;
 pub mod demo;
 pub mod digest;
+pub mod finding;
 pub mod keys;
 pub mod mail;
 pub mod money;

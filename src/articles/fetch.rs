@@ -14,7 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{
     ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
 };
-use reqwest::{Response, StatusCode, Url, redirect};
+use reqwest::{Method, Response, StatusCode, Url, redirect};
 
 use super::charset;
 use crate::clock::Moment;
@@ -322,6 +322,27 @@ async fn body(mut response: Response) -> Result<Fresh, FetchError> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(Fresh { url, charset, validators, bytes })
+}
+
+impl Fetcher {
+    /// Whether an address answers, without reading what. Hosts that do not know HEAD, or answer it otherwise than GET, are
+    /// asked again as a reader's browser would ask.
+    pub async fn try_link(&self, url: &Url, patience: Duration) -> Result<StatusCode, FetchError> {
+        self.guard.check(url)?;
+        let asking = async {
+            for method in [Method::HEAD, Method::GET] {
+                let last = method == Method::GET;
+                let request = self.client.request(method, url.clone()).header(ACCEPT, PAGES);
+                match request.send().await.map_err(|e| why(&e, url)).map(|answer| answer.status()) {
+                    Ok(status) if status.is_success() || last => return Ok(status),
+                    Err(error) if last || error != FetchError::Broken => return Err(error),
+                    _ => {}
+                }
+            }
+            Err(FetchError::Broken)
+        };
+        tokio::time::timeout(patience, asking).await.unwrap_or(Err(FetchError::TooSlow))
+    }
 }
 
 /// Seconds, or a date.

@@ -1,12 +1,13 @@
 //! `friday issue schedule`, `send`, `status`, `pause`, `resume`, `cancel`, `failed` and `retry`: what the delivery page does,
 //! for scripts. The mails themselves go out through the running service; these commands tell it what to do.
 
-use super::acts;
 use super::outcome::reason;
 use super::store::{self, Run, progress};
 use super::wording::wall;
+use super::{acts, checklist};
 use crate::app::Shared;
 use crate::digest::{Issue, State};
+use crate::finding::State::{Bad, Warn};
 use crate::staff::Actor;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,6 +17,14 @@ use std::time::Duration;
 /// How an issue goes out.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Goes through the checklist of an issue that has not gone out; fails where a line is bad.
+    Check {
+        /// The issue.
+        id: i64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Sets the time at which an issue goes out.
     Schedule {
         /// The issue.
@@ -80,6 +89,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Runs a subcommand.
 pub async fn run(app: &Shared, command: Command) -> Result<(), Failure> {
     match command {
+        Command::Check { id, json } => check(app, id, json).await?,
         Command::Schedule { id, when } => {
             let at = acts::schedule(app, Actor::Cli, id, &when).await?;
             let zone = acts::newsletter(app, &acts::issue(app, id).await?)?.zone();
@@ -105,6 +115,25 @@ pub async fn run(app: &Shared, command: Command) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+async fn check(app: &Shared, id: i64, json: bool) -> Result<(), Failure> {
+    let list = checklist::whole(app, id).await?;
+    let (bad, warn) = (list.count(Bad), list.count(Warn));
+    if json {
+        let all = serde_json::json!({
+            "id": id, "ok": bad == 0, "bad": bad, "warn": warn, "findings": list.findings, "links": list.links,
+        });
+        println!("{}", serde_json::to_string_pretty(&all)?);
+    } else {
+        list.findings.iter().for_each(|finding| println!("{}", finding.lines()));
+        list.troubled().for_each(|link| println!("{:<4}  {}\n{:19}{}", link.state.as_str(), link.url, "", link.says));
+    }
+    match bad {
+        0 => Ok(()),
+        1 => Err(format!("one line of the checklist of issue {id} is bad").into()),
+        n => Err(format!("{n} lines of the checklist of issue {id} are bad").into()),
+    }
 }
 
 async fn send(app: &Shared, id: i64, readers: Option<i64>, stay: bool) -> Result<(), Failure> {

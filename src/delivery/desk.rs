@@ -1,6 +1,7 @@
 //! The delivery page: test, schedule, send; pause, go on, cancel, try again; and how it goes, live.
 
 use super::acts::{self, ActError, WINDOW};
+use super::probe;
 use super::store::progress;
 use super::view::{Seen, Stage, View, view};
 use super::wording::{capital, number, wall};
@@ -9,7 +10,6 @@ use crate::app::Shared;
 use crate::digest;
 use crate::digest::proof::{Proof, ProofError};
 use crate::staff::{self, Actor, Desk, DeskPage, Role};
-use crate::subscribers::Edition;
 use crate::web::{Form, Problem, render};
 use askama::Template;
 use axum::Router;
@@ -37,6 +37,7 @@ pub fn routes() -> Router<Shared> {
         .route("/staff/issues/{id}/delivery", get(show))
         .route("/staff/issues/{id}/progress", get(live))
         .route("/staff/issues/{id}/test", post(test))
+        .route("/staff/issues/{id}/check", post(check))
         .route("/staff/issues/{id}/schedule", post(schedule))
         .route("/staff/issues/{id}/send", post(send))
         .route("/staff/issues/{id}/now", post(now))
@@ -71,6 +72,8 @@ struct Line {
 struct Delivery {
     desk: DeskPage,
     view: View,
+    /// Whether it changes by itself.
+    live: bool,
     /// What was typed into a field that is shown again.
     typed: Typed,
 }
@@ -90,6 +93,8 @@ macro_rules! fragment {
         }
     };
 }
+fragment!(ChecklistPart, "delivery/pages/checklist.html");
+fragment!(OpenLines, "delivery/pages/open_lines.html");
 fragment!(Progress, "delivery/pages/progress.html");
 fragment!(Figures, "delivery/pages/figures.html");
 fragment!(ByDomain, "delivery/pages/by_domain.html");
@@ -153,7 +158,8 @@ async fn show(
 
 async fn page(app: &Shared, desk: &Desk, frame: DeskPage, id: i64, typed: Typed) -> Result<Response, Problem> {
     let view = seen(view(app, id, desk.role.covers(Role::Publisher), &mut Seen::default()).await)?;
-    render(&Delivery { view, typed, desk: frame })
+    let live = !rests(&view);
+    render(&Delivery { live, view, typed, desk: frame })
 }
 
 /// Back to the page when it was done; the page with the reason when not.
@@ -272,14 +278,28 @@ async fn send_test(app: &Shared, desk: &Desk, id: i64, to: &[Address]) -> Result
         ProofError::NotFound(id) => ActError::NoIssue(id),
         other => ActError::Proof(other),
     })?;
+    let versions = proof.versions(app).await?;
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
-    let editions = [Edition::Full, Edition::Links, Edition::Plain];
-    let sent = proof.send_test(app, &mut tx, to, &editions, proof.newsletter.language).await?;
+    let sent = proof.send_test(app, &mut tx, to, &versions).await?;
     staff::store::record(&mut tx, desk, now, "issue.test", &format!("issue {id}, to {} addresses", to.len())).await?;
     tx.commit().await?;
     app.wake(crate::mail::outbox::TASK);
     Ok(sent)
+}
+
+/// Looks at what takes long, beside the page that shows it as it comes.
+async fn check(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>) -> Result<Response, Problem> {
+    desk.require(Role::Editor)?;
+    let done = match acts::issue(&app, id).await {
+        Ok(issue) if issue.state.is_open() => {
+            probe::look_beside(&app, id);
+            Ok("#checklist".to_owned())
+        }
+        Ok(issue) => Err(ActError::State { id, state: issue.state, why: "the checklist is for what has not gone out" }),
+        Err(error) => Err(error),
+    };
+    answer(&app, &desk, id, done, Typed::default()).await
 }
 
 #[derive(Deserialize)]
@@ -393,7 +413,9 @@ async fn live(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>) -> Res
                     shown.resize(shown.len().max(at + 1), String::new());
                     shown[at] = html;
                 }
-                if view.state == digest::State::Sent || view.state == digest::State::Cancelled {
+                if rests(&view) {
+                    // Without this the browser would connect anew, again and again.
+                    let _ = say.send(Ok(Event::default().event("done").data("nothing changes any more"))).await;
                     return;
                 }
             }
@@ -408,8 +430,18 @@ async fn live(desk: Desk, State(app): State<Shared>, Path(id): Path<i64>) -> Res
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
+/// Whether the page is not going to change by itself.
+fn rests(view: &View) -> bool {
+    let looking = view.checklist.as_ref().is_some_and(|checklist| checklist.list.running.is_some());
+    matches!(view.state, digest::State::Sent | digest::State::Cancelled) || (view.stage == Stage::Ready && !looking)
+}
+
 fn fragments(view: &View) -> Vec<String> {
     let mut parts = vec![Progress { view }.render()];
+    if view.stage == Stage::Ready {
+        parts.push(ChecklistPart { view }.render());
+        parts.push(OpenLines { view }.render());
+    }
     if view.stage == Stage::Out {
         parts.push(Figures { view }.render());
         parts.push(ByDomain { view }.render());

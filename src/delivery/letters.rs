@@ -71,6 +71,11 @@ impl Hand {
         Ok(Hand { issue, newsletter: newsletter.to_owned(), list_name: settings.name.clone(), sender, discreet })
     }
 
+    /// The sender's domain.
+    pub fn domain(&self) -> &str {
+        self.sender.domain()
+    }
+
     /// A letter of an edition.
     pub fn letter(&self, subject: &str, body: Arc<Body>, discreet: bool) -> Letter {
         let (sender, name) =

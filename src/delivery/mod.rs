@@ -34,6 +34,7 @@
 //! paused by Friday or held, staff who may send get a mail ([`notice`]) that is committed with the change it tells of.
 
 pub mod acts;
+pub mod checklist;
 pub mod cli;
 pub mod desk;
 pub mod lease;
@@ -43,6 +44,7 @@ pub mod newcomers;
 pub mod notice;
 pub mod outcome;
 pub mod pace;
+pub mod probe;
 mod recorder;
 pub mod schedule;
 pub mod send;

@@ -1,5 +1,6 @@
 //! What the delivery page shows: a run put into words and numbers, ready for its templates.
 
+use super::checklist::{self, Checklist, Quick};
 use super::outcome::{reason, trouble};
 use super::store::progress::{self, DomainCounts, ReasonCount};
 use super::store::{self, Run};
@@ -9,6 +10,7 @@ use crate::app::Shared;
 use crate::clock::Moment;
 use crate::digest::proof::Proof;
 use crate::digest::{Issue, State, subject};
+use crate::finding;
 use jiff::tz::TimeZone;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -54,6 +56,8 @@ pub struct View {
     pub public: Option<String>,
     /// Before it goes out.
     pub before: Option<Ready>,
+    /// What to look at before it goes out.
+    pub checklist: Option<ChecklistView>,
     /// While and after it goes out.
     pub run: Option<RunView>,
     /// What happened: when, what.
@@ -81,6 +85,72 @@ pub struct Ready {
     pub seconds: u64,
     /// Seconds of it that are over.
     pub waited: u64,
+}
+
+/// The checklist, ready for its template.
+#[derive(Clone, Debug)]
+pub struct ChecklistView {
+    /// Its lines and links.
+    pub list: Checklist,
+    /// How many lines are bad.
+    pub bad: usize,
+    /// How many lines are to be thought about.
+    pub warn: usize,
+    /// When links and records were looked at.
+    pub looked: Option<String>,
+}
+
+impl ChecklistView {
+    fn new(list: Checklist, zone: &TimeZone, now: Moment) -> ChecklistView {
+        ChecklistView {
+            bad: list.count(finding::State::Bad),
+            warn: list.count(finding::State::Warn),
+            looked: list.at.map(|at| clock(at, zone, now)),
+            list,
+        }
+    }
+
+    /// "2 bad, 1 to look at", or that all is good.
+    pub fn sum(&self) -> String {
+        match (self.bad, self.warn) {
+            (0, 0) => "all good".to_owned(),
+            (0, warn) => format!("{warn} to look at"),
+            (bad, 0) => format!("{bad} bad"),
+            (bad, warn) => format!("{bad} bad, {warn} to look at"),
+        }
+    }
+
+    /// The class of the sum.
+    pub fn tone(&self) -> &'static str {
+        let worst = self.list.findings.iter().map(|finding| finding.state).max();
+        self.tone_of(&worst.unwrap_or(finding::State::Ok))
+    }
+
+    /// The class of a line.
+    pub fn tone_of(&self, state: &finding::State) -> &'static str {
+        match state {
+            finding::State::Ok => "is-good",
+            finding::State::Warn => "is-warn",
+            finding::State::Bad => "is-bad",
+        }
+    }
+
+    /// The word of a line.
+    pub fn word_of(&self, state: &finding::State) -> &'static str {
+        match state {
+            finding::State::Ok => "Good",
+            finding::State::Warn => "Look",
+            finding::State::Bad => "Bad",
+        }
+    }
+
+    /// How far a look is that goes on.
+    pub fn going_on(&self) -> Option<String> {
+        self.list.running.map(|(done, all)| match all {
+            0 => "Looking at links and records.".to_owned(),
+            _ => format!("{done} of {all} links looked at so far."),
+        })
+    }
 }
 
 /// Term, figure, note.
@@ -132,12 +202,13 @@ pub struct DomainView {
     pub word: String,
 }
 
-/// What a page that looks again and again remembers: how far it was a moment ago, which makes the rate, and the
-/// audience, which takes long to count and does not change in a minute.
+/// What a page that looks again and again remembers: how far it was a moment ago, which makes the rate, the audience,
+/// which takes long to count and does not change in a minute, and the checklist of an issue that has not changed.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     looks: VecDeque<(Moment, i64)>,
     audience: Option<(Vec<(String, i64)>, i64)>,
+    checks: Option<Quick>,
 }
 
 impl Seen {
@@ -173,6 +244,7 @@ pub async fn view(app: &Shared, id: i64, may_send: bool, seen: &mut Seen) -> Res
         issue.subject.clone()
     };
     let before = if stage == Stage::Out { None } else { Some(ready(app, &issue, &zone, now, seen).await?) };
+    let checklist = if stage == Stage::Ready { Some(checklist(app, &issue, &zone, now, seen).await?) } else { None };
     let waits = run.as_ref().is_some_and(|run| run.waiting() > 0 && run.untried() == 0 && run.gathered_at.is_some());
     let (tone, word) = state_words(issue.state, stage, waits, run.as_ref());
     let number = issue.number.map(|n| format!(", No. {n}")).unwrap_or_default();
@@ -192,12 +264,29 @@ pub async fn view(app: &Shared, id: i64, may_send: bool, seen: &mut Seen) -> Res
             .filter(|_| issue.state.is_public())
             .map(|n| format!("/newsletters/{}/issues/{n}", newsletter.slug)),
         before,
+        checklist,
         run: match run {
             Some(run) => Some(run_view(app, &issue, run, &zone, now, seen).await?),
             None => None,
         },
         log: log.into_iter().map(|event| (clock(event.at, &zone, now), event.what)).collect(),
     })
+}
+
+async fn checklist(
+    app: &Shared,
+    issue: &Issue,
+    zone: &TimeZone,
+    now: Moment,
+    seen: &mut Seen,
+) -> Result<ChecklistView, ActError> {
+    let quick = match seen.checks.take().filter(|quick| quick.is_of(issue)) {
+        Some(quick) => quick,
+        None => checklist::quick(app, issue.id).await?,
+    };
+    let list = checklist::with_found(app, &quick, issue.id);
+    seen.checks = Some(quick);
+    Ok(ChecklistView::new(list, zone, now))
 }
 
 fn state_words(state: State, stage: Stage, waits: bool, run: Option<&Run>) -> (&'static str, String) {

@@ -179,7 +179,8 @@ fn tag_end(tag: &str) -> usize {
     tag.len()
 }
 
-fn attribute(attributes: &str, name: &str) -> Option<String> {
+/// The value of an attribute, where the tag has it in double quotes.
+pub(super) fn attribute(attributes: &str, name: &str) -> Option<String> {
     let from = attributes.find(&format!("{name}=\""))? + name.len() + 2;
     let value = &attributes[from..];
     Some(unescape(&value[..value.find('"')?]))
@@ -194,6 +195,7 @@ fn unescape(text: &str) -> String {
         .replace("&quot;", "\"")
         .replace("&#34;", "\"")
         .replace("&nbsp;", "\u{a0}")
+        .replace("&#38;", "&")
         .replace("&amp;", "&")
 }
 

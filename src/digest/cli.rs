@@ -50,10 +50,10 @@ pub enum Command {
         /// To whom.
         #[arg(required = true, value_name = "ADDRESS")]
         addresses: Vec<String>,
-        /// Only this edition (`full`, `links`, `plain`); may be given several times. Without it, all three.
+        /// Only this edition (`full`, `links`, `plain`); may be given several times. Without it, all that readers have chosen.
         #[arg(long = "edition", value_name = "EDITION", value_parser = edition)]
         editions: Vec<Edition>,
-        /// The language of the mail's frame; the newsletter's own without it.
+        /// Only this language of the mail's frame. Without it, all that readers have chosen.
         #[arg(long, value_parser = language)]
         language: Option<Language>,
     },
@@ -186,16 +186,29 @@ async fn test(
         // Standard error often ends in a log, so the address is not quoted.
         to.push(Address::parse(address).map_err(|error| format!("address {at} of {}: {error}", addresses.len()))?);
     }
-    let editions = if editions.is_empty() { vec![Edition::Full, Edition::Links, Edition::Plain] } else { editions };
     let proof = Proof::of(app, id).await?;
-    let language = language.unwrap_or(proof.newsletter.language);
+    let versions = wanted(proof.versions(app).await?, &editions, language, proof.newsletter.language);
     let now = app.clock.now();
     let mut tx = app.db.begin().await?;
-    let sent = proof.send_test(app, &mut tx, &to, &editions, language).await?;
+    let sent = proof.send_test(app, &mut tx, &to, &versions).await?;
     staff::store::record(&mut tx, &Actor::Cli, now, "issue.test", &format!("issue {id}")).await?;
     tx.commit().await?;
     // Handed over at once, so that the command has an answer; what the mail server does not take now is tried again later.
     while crate::mail::outbox::step(&app.outbox_hand()).await? {}
     println!("{sent} test mails of issue {id} written.");
     Ok(())
+}
+
+/// What readers have chosen, as far as it was asked for; what was asked for and nobody chose, too.
+fn wanted(
+    chosen: Vec<(Edition, Language)>,
+    editions: &[Edition],
+    language: Option<Language>,
+    own: Language,
+) -> Vec<(Edition, Language)> {
+    match (editions, language) {
+        ([], None) => chosen,
+        ([], Some(language)) => Edition::ALL.map(|edition| (edition, language)).to_vec(),
+        (editions, language) => editions.iter().map(|edition| (*edition, language.unwrap_or(own))).collect(),
+    }
 }

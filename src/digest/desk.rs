@@ -439,7 +439,7 @@ async fn edit(
     }
     let mut looking = edit.looking();
     if !testers.is_empty() {
-        send_test(&app, &desk, id, &testers, looking.lang.as_str()).await?;
+        send_test(&app, &desk, id, &testers).await?;
         looking.done = "tested".to_owned();
     }
     let query = looking.query();
@@ -545,13 +545,13 @@ fn testers(typed: &str) -> Result<Vec<Address>, String> {
     lines.into_iter().map(|line| Address::parse(line).map_err(|error| format!("{line}: {error}"))).collect()
 }
 
-async fn send_test(app: &Shared, desk: &Desk, id: i64, to: &[Address], lang: &str) -> Result<(), Response> {
+async fn send_test(app: &Shared, desk: &Desk, id: i64, to: &[Address]) -> Result<(), Response> {
     let proof = Proof::of(app, id).await?;
-    let language = Language::parse(lang).unwrap_or(proof.newsletter.language);
+    let versions = proof.versions(app).await?;
     let database = |error: crate::db::Error| Problem::from(error).into_response();
     let now = app.clock.now();
     let mut tx = app.db.begin().await.map_err(database)?;
-    proof.send_test(app, &mut tx, to, &[Edition::Full, Edition::Links, Edition::Plain], language).await?;
+    proof.send_test(app, &mut tx, to, &versions).await?;
     staff::store::record(&mut tx, desk, now, "issue.test", &format!("issue {id}, {} addresses", to.len()))
         .await
         .map_err(database)?;

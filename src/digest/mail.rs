@@ -10,7 +10,7 @@ use crate::subscribers::Edition;
 use crate::words::Words;
 use askama::Template;
 
-/// A test of one edition. Its subject says that it is one, and of what.
+/// A test of one edition in one language. Its subject says that it is one, and of what.
 pub fn test(rendered: &RenderedEdition, to: Address, from: String) -> Message {
     let words = Words::of(rendered.language);
     let which = words.say(match rendered.edition {
@@ -21,7 +21,7 @@ pub fn test(rendered: &RenderedEdition, to: Address, from: String) -> Message {
     Message {
         from: Some(from),
         to,
-        subject: format!("[Test] {} ({which})", rendered.subject),
+        subject: format!("[Test] {} ({which}, {})", rendered.subject, rendered.language.own_name()),
         text: rendered.text.clone(),
         html: rendered.html.clone(),
         headers: Vec::new(),

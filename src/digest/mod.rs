@@ -17,6 +17,7 @@ pub mod colour;
 pub mod composer;
 pub mod desk;
 pub mod feed;
+pub mod links;
 pub mod mail;
 pub mod markup;
 pub mod proof;
@@ -41,6 +42,9 @@ pub const PREFERENCES_MARK: &str = "FRIDAY-PREFERENCES-LINK";
 
 /// From this size on a mail gets a warning: Gmail cuts off at about 102 kB.
 pub const WARN_BYTES: usize = 90_000;
+
+/// From this size on Gmail cuts a mail off, and with its end the link to leave.
+pub const CLIPPED_BYTES: usize = 102_000;
 
 /// A place for the support ask that is after every section, however many there come to be.
 pub const ASK_LAST: i64 = 99;

@@ -8,7 +8,7 @@ use crate::digest::render::{self, Press, RenderError, RenderedEdition};
 use crate::digest::{Draft, Entry, Issue, mail, store};
 use crate::mail::outbox;
 use crate::newsroom::{Newsletter, Newsroom};
-use crate::subscribers::Edition;
+use crate::subscribers::{self, Edition};
 use crate::words::Language;
 use std::sync::Arc;
 
@@ -110,27 +110,47 @@ impl Proof {
         Press { newsroom: &self.newsroom, newsletter: &self.newsletter, base_url: &self.base_url, at: self.at }
     }
 
-    /// Puts test mails into the outbox, one for each address and edition. Answers how many.
+    /// Every edition in every language that a reader of the newsletter has chosen; while it has no readers, each edition in
+    /// its own language.
+    pub async fn versions(&self, app: &App) -> Result<Vec<(Edition, Language)>, ProofError> {
+        let own = self.newsletter.language;
+        let slug = &self.newsletter.slug;
+        let chosen = subscribers::store::choices(&app.db, slug, own.as_str(), app.clock.now()).await?;
+        let mut versions: Vec<(Edition, Language)> =
+            chosen.into_iter().filter_map(|(edition, language)| Some((edition, Language::parse(&language)?))).collect();
+        if versions.is_empty() {
+            versions.extend(Edition::ALL.map(|edition| (edition, own)));
+        }
+        // The newsletter's own language first.
+        versions.sort_by_key(|(edition, language)| {
+            (*language != own, language.as_str(), Edition::ALL.iter().position(|e| e == edition))
+        });
+        Ok(versions)
+    }
+
+    /// Puts test mails into the outbox, one for each address and version. Answers how many. The issue counts as tested once
+    /// everything that its readers will get was sent.
     pub async fn send_test(
         &self,
         app: &App,
         tx: &mut Tx,
         to: &[Address],
-        editions: &[Edition],
-        language: Language,
+        versions: &[(Edition, Language)],
     ) -> Result<usize, ProofError> {
         let sender = self.newsroom.sender(Some(&self.newsletter), app.config.host());
         let now = app.clock.now();
         let mut sent = 0;
-        for edition in editions {
-            let rendered = self.shown(*edition, language, true)?;
+        for (edition, language) in versions {
+            let rendered = self.shown(*edition, *language, true)?;
             for address in to {
                 let message = mail::test(&rendered, address.clone(), sender.clone());
                 outbox::put(tx, &app.keys, now, outbox::Note { kind: "issue-test", once: None, message }).await?;
                 sent += 1;
             }
         }
-        store::tested(tx, now.max(self.issue.changed_at), self.issue.id).await?;
+        if self.versions(app).await?.iter().all(|version| versions.contains(version)) {
+            store::tested(tx, now.max(self.issue.changed_at), self.issue.id).await?;
+        }
         Ok(sent)
     }
 }

@@ -305,12 +305,15 @@ pub async fn sent_in(db: &Db, newsletter: &str, but: i64) -> db::Result<HashMap<
     Ok(rows.into_iter().collect())
 }
 
-/// Sets or clears the time at which an open issue goes out. False when it is frozen or does not exist.
+/// Sets or clears the time at which an open issue goes out. That changes nothing that a test showed, so one that was good stays
+/// so. False when it is frozen or does not exist.
 pub async fn set_schedule(tx: &mut Tx, now: Moment, id: i64, at: Option<Moment>) -> db::Result<bool> {
     let state = if at.is_some() { State::Scheduled } else { State::Draft };
     let changed = tx
         .query(
             "UPDATE issues SET scheduled_at = $1, state = $2,
+                    tested_at = CASE WHEN tested_at >= changed_at THEN
+                        CASE WHEN changed_at >= $3 THEN changed_at + 1 ELSE $3 END ELSE tested_at END,
                     changed_at = CASE WHEN changed_at >= $3 THEN changed_at + 1 ELSE $3 END
              WHERE id = $4 AND state IN ('draft', 'scheduled', 'held')",
         )

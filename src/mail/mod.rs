@@ -5,9 +5,11 @@
 //! `delivery`, over the same connections.
 
 mod dkim;
+pub mod dns;
 mod field;
 pub mod mailbox;
 pub mod outbox;
+pub mod records;
 // The development mailbox as a page.
 mod smtp;
 pub mod web;

@@ -1,6 +1,5 @@
 //! Every setting, tried for real.
 
-use super::dns::Resolver;
 use super::{Finding, store};
 use crate::app::App;
 use crate::articles;
@@ -10,7 +9,8 @@ use crate::clock::Clock;
 use crate::config::{Config, STRIPE_API, Smtp, Tls};
 use crate::db::{self, Db};
 use crate::keys::{Drawer, Keys};
-use crate::mail::{self, Mailer};
+use crate::mail::dns::Resolver;
+use crate::mail::{self, Mailer, records};
 use futures_util::stream::{self, StreamExt};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
@@ -353,102 +353,19 @@ fn sender_domains(config: &Config) -> Vec<String> {
 
 async fn domains(config: &Config, look: &Look) -> Vec<Finding> {
     const ABOUT: &str = "dns";
-    if config.smtp.is_none() && look.resolver.is_none() {
+    let resolver = look.resolver.or(config.resolver);
+    if config.smtp.is_none() && resolver.is_none() {
         return Vec::new();
     }
-    let Some(resolver) = look.resolver.map(Resolver).or_else(Resolver::of_system) else {
-        let mend = "Say --resolver ADDRESS:53, or look yourself for SPF, DKIM and DMARC of the sender's domain.";
-        return vec![Finding::warn(ABOUT, "this machine names no DNS resolver", mend)];
+    let Some(resolver) = resolver.map(Resolver).or_else(Resolver::of_system) else {
+        return vec![records::no_resolver(ABOUT)];
     };
+    let selector = look.dkim_selector.as_deref().or(config.dkim_selector.as_deref());
     let mut found = Vec::new();
     for domain in sender_domains(config) {
-        match records(&resolver, &domain, look.dkim_selector.as_deref()).await {
-            Ok(findings) => found.extend(findings),
-            Err(error) => {
-                let mend = "Look at this machine's resolver, or say another with --resolver ADDRESS:53.";
-                found.push(Finding::warn(ABOUT, format!("{domain}: {error}"), mend));
-            }
-        }
+        found.extend(records::look(&resolver, ABOUT, &domain, selector).await);
     }
     found
-}
-
-async fn records(
-    resolver: &Resolver,
-    domain: &str,
-    selector: Option<&str>,
-) -> Result<Vec<Finding>, super::dns::DnsError> {
-    const ABOUT: &str = "dns";
-    let mut found = Vec::new();
-    let spf: Vec<String> = resolver.texts(domain).await?.into_iter().filter(|t| t.starts_with("v=spf1")).collect();
-    found.push(match spf.as_slice() {
-        [] => Finding::bad(
-            ABOUT,
-            format!("{domain} has no SPF record"),
-            format!(
-                "Add a TXT record to {domain} as your mail server's operator says, such as \"v=spf1 include:… -all\"."
-            ),
-        ),
-        [one] if one.contains("+all") => {
-            Finding::bad(ABOUT, format!("the SPF record of {domain} lets everybody send"), "End it with -all.")
-        }
-        [_] => Finding::ok(ABOUT, format!("{domain} has an SPF record")),
-        _ => Finding::bad(
-            ABOUT,
-            format!("{domain} has {} SPF records, which counts as none", spf.len()),
-            "Make one of them (RFC 7208, 3.2).",
-        ),
-    });
-    found.push(match selector {
-        None => Finding::warn(ABOUT, format!("DKIM of {domain} was not looked at"), "Say --dkim-selector NAME; your mail server's operator knows it. Or send yourself a test and look for dkim=pass."),
-        Some(selector) => {
-            let name = format!("{selector}._domainkey.{domain}");
-            // An empty p= is a key that was withdrawn (RFC 6376, 3.6.1).
-            let has_key = |text: &String| text.split(';').any(|tag| tag.trim().strip_prefix("p=").is_some_and(|key| !key.trim().is_empty()));
-            match resolver.texts(&name).await?.iter().any(has_key) {
-                true => Finding::ok(ABOUT, format!("{name} has a DKIM key")),
-                false => Finding::bad(ABOUT, format!("{name} has no DKIM key"), "Publish the one that your mail server signs with."),
-            }
-        }
-    });
-    found.push(match dmarc(resolver, domain).await? {
-        None => Finding::bad(
-            ABOUT,
-            format!("{domain} has no DMARC record"),
-            format!(
-                "Add a TXT record to _dmarc.{domain}: \"v=DMARC1; p=none\" to begin with. Large receivers ask for one."
-            ),
-        ),
-        Some(record) if record.replace(' ', "").contains(";p=none") => Finding::warn(
-            ABOUT,
-            format!("the DMARC record of {domain} only watches"),
-            "When all your mails pass, make it p=quarantine or p=reject: others can write in your name until then.",
-        ),
-        Some(_) => Finding::ok(ABOUT, format!("{domain} has a DMARC record")),
-    });
-    if resolver.mail_hosts(domain).await? == 0 {
-        found.push(Finding::warn(
-            ABOUT,
-            format!("{domain} takes no mail"),
-            "Readers answer, and mails come back: give it an MX record.",
-        ));
-    }
-    Ok(found)
-}
-
-/// The record of the domain, or of the one above it (RFC 7489, 6.6.3) as far up as two labels.
-async fn dmarc(resolver: &Resolver, domain: &str) -> Result<Option<String>, super::dns::DnsError> {
-    let mut name = domain;
-    loop {
-        let texts = resolver.texts(&format!("_dmarc.{name}")).await?;
-        if let Some(record) = texts.into_iter().find(|t| t.starts_with("v=DMARC1")) {
-            return Ok(Some(record));
-        }
-        match name.split_once('.') {
-            Some((_, above)) if above.contains('.') => name = above,
-            _ => return Ok(None),
-        }
-    }
 }
 
 #[cfg(test)]

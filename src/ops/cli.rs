@@ -45,15 +45,7 @@ type Done = Result<(), Box<dyn Error>>;
 pub async fn check(settings: Result<Config, Vec<String>>, asked: Check) -> Done {
     let print = |finding: &Finding| {
         if !asked.json {
-            let word = match finding.state {
-                State::Ok => "ok  ",
-                State::Warn => "warn",
-                State::Bad => "bad ",
-            };
-            println!("{word}  {:<9} {}", finding.about, finding.says);
-            if let Some(mend) = &finding.mend {
-                println!("{:16}{mend}", "");
-            }
+            println!("{}", finding.lines());
         }
     };
     let look = Look { dkim_selector: asked.dkim_selector.clone(), resolver: asked.resolver };

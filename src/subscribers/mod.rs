@@ -16,8 +16,8 @@ pub mod task;
 pub mod web;
 
 use crate::address::Address;
-use crate::clock::DAY;
-use crate::keys::{Drawer, KeyError, Keys};
+use crate::clock::{DAY, Moment};
+use crate::keys::{Drawer, KeyError, Keys, LinkError};
 use crate::words::Language;
 use std::time::Duration;
 
@@ -128,6 +128,11 @@ pub struct SubscriberId(pub i64);
 pub fn unsubscribe_link(keys: &Keys, base_url: &str, subscriber: i64, newsletter: &str, issue: i64) -> String {
     let token = keys.link(UNSUBSCRIBE, None, &(subscriber, newsletter, issue));
     format!("{base_url}/unsubscribe/{token}")
+}
+
+/// Whom, which newsletter and which issue the token of such a link names.
+pub fn read_unsubscribe(keys: &Keys, token: &str, now: Moment) -> Result<(i64, String, i64), LinkError> {
+    keys.read_link(UNSUBSCRIBE, token, now)
 }
 
 /// The link to a reader's preferences.

@@ -2,7 +2,8 @@
 
 use super::store::{self, Confirmed};
 use super::{
-    CONFIRM, CONFIRM_LIFE, Edition, PAUSES, Request, Standing, UNSUBSCRIBE, mail, preferences, preferences_link, slip,
+    CONFIRM, CONFIRM_LIFE, Edition, PAUSES, Request, Standing, mail, preferences, preferences_link, read_unsubscribe,
+    slip,
 };
 use crate::address::Address;
 use crate::app::Shared;
@@ -319,7 +320,7 @@ impl UnsubscribePage {
 }
 
 fn read_leaving(app: &Shared, token: &str) -> Result<(i64, String, i64), Problem> {
-    app.keys.read_link(UNSUBSCRIBE, token, app.clock.now()).map_err(|_| Problem::Expired)
+    read_unsubscribe(&app.keys, token, app.clock.now()).map_err(|_| Problem::Expired)
 }
 
 async fn ask_to_leave(State(app): State<Shared>, Path(token): Path<String>, page: Page) -> Result<Response, Problem> {

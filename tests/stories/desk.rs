@@ -8,8 +8,10 @@ use friday::clock::{DAY, Moment};
 use friday::config::Config;
 use friday::db;
 use friday::delivery::acts;
+use friday::delivery::checklist::{self, Checklist};
 use friday::delivery::{outcome, send, task};
 use friday::digest::{self, State};
+use friday::finding::{Finding, State as Is};
 use friday::keys::{Drawer, Keys};
 use friday::mail::Mailer;
 use friday::staff::{Actor, Role};
@@ -267,4 +269,233 @@ story!(the_report_of_a_sent_issue_has_its_numbers_its_log_and_who_failed_by_id, 
     let publisher = house.staff(Role::Publisher).await;
     let report = publisher.get(&format!("/staff/issues/{id}/delivery")).await.body;
     assert!(report.contains("<dt>Accepted</dt><dd>29</dd>") && report.contains("Forgotten"), "{report}");
+});
+
+/// A site on this machine whose pages answer each in its own way. Its address.
+async fn site() -> String {
+    use axum::http::StatusCode;
+    use axum::routing::{any, get};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new()
+        .route("/good", get(|| async { "here" }))
+        .route("/gone", any(|| async { StatusCode::NOT_FOUND }))
+        .route("/guarded", any(|| async { StatusCode::FORBIDDEN }))
+        // A host that knows no HEAD.
+        .route("/old", get(|| async { "here" }).head(|| async { StatusCode::NOT_IMPLEMENTED }))
+        .fallback(|| async { "a page of Friday itself" });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+fn line<'a>(list: &'a Checklist, about: &str) -> &'a Finding {
+    list.findings.iter().find(|finding| finding.about == about).unwrap_or_else(|| panic!("no {about} in {list:?}"))
+}
+
+/// A house whose own pages are on that site, so that its links answer, and which may ask it.
+fn at_site(house: House, site: &str) -> House {
+    let base_url = site.to_owned();
+    house.with(|config| {
+        config.base_url = base_url;
+        config.fetch_private = true;
+        config.newsroom.postal_address = "1 Mill Lane".to_owned();
+    })
+}
+
+story!(the_checklist_says_which_links_answer_and_which_do_not, async |house: House| {
+    let site = site().await;
+    let house = at_site(house, &site);
+    let text = format!("[a]({site}/good) [b]({site}/gone) [c]({site}/guarded) [d]({site}/old) [a]({site}/good#here)");
+    let id = draft(&house, "Budapest, again", &text).await;
+    let list = checklist::whole(&house.app, id).await.unwrap();
+    let state = |page: &str| {
+        let found: Vec<_> = list.links.iter().filter(|link| link.url == format!("{site}{page}")).collect();
+        assert_eq!(found.len(), 1, "{page}, once: {:?}", list.links);
+        (found[0].state, found[0].says.clone())
+    };
+    assert_eq!(state("/good"), (Is::Ok, "It answers, 200.".to_owned()));
+    assert_eq!(state("/old").0, Is::Ok, "asked again as a browser asks");
+    assert_eq!(state("/guarded").0, Is::Warn, "who turns a program away may let a reader in");
+    assert_eq!(state("/gone"), (Is::Bad, "The host answers with an error, 404 Not Found.".to_owned()));
+    let says = line(&list, "links");
+    assert!(says.state == Is::Bad && says.says.starts_with("1 of "), "{says:?}");
+    assert!(!list.links.iter().any(|link| link.url.contains("/issues/1")), "its own page comes with the send");
+
+    // A link that leads into a private network is not asked.
+    let house = house.with(|config| config.fetch_private = false);
+    let list = checklist::whole(&house.app, id).await.unwrap();
+    let private = |page: &str| list.links.iter().find(|link| link.url.ends_with(page)).unwrap().clone();
+    assert!(private("/gone").says.contains("only this machine can reach"), "{:?}", private("/gone"));
+});
+
+story!(links_are_looked_at_beside_the_page_and_no_process_claims_what_it_did_not_look_at, async |house: House| {
+    let site = site().await;
+    let house = at_site(house, &site);
+    let id = draft(&house, "Budapest, again", &format!("[b]({site}/gone)")).await;
+    let page = format!("/staff/issues/{id}/delivery");
+    let editor = house.staff(Role::Editor).await;
+    let before = editor.get(&page).await.body;
+    assert!(before.contains("links was looked at.") && before.contains("Look at links and records"), "{before}");
+    assert!(!before.contains("live.js"), "nothing changes by itself");
+    // A second press while the first goes on changes nothing.
+    for _ in 0..2 {
+        let pressed = editor.post(&format!("/staff/issues/{id}/check"), &[]).await;
+        assert_eq!((pressed.status, pressed.location()), (303, format!("{page}#checklist").as_str()));
+    }
+    while house.app.probes.found(id).running.is_some() {
+        tokio::task::yield_now().await;
+    }
+    let after = editor.get(&page).await.body;
+    assert!(after.contains("404 Not Found") && after.contains("Looked at 09:00:00"), "{after}");
+    assert!(after.contains("1 bad"), "the form that sends says so: {after}");
+
+    // A link that came in later was not looked at.
+    let (seen,): (Moment,) =
+        house.db().read("SELECT changed_at FROM issues WHERE id = $1").bind(id).one().await.unwrap();
+    let mut tx = house.app.db.begin().await.unwrap();
+    let draft = digest::Draft {
+        subject: "Another".to_owned(),
+        introduction: format!("[x]({site}/later)"),
+        ..Default::default()
+    };
+    digest::store::save(&mut tx, house.clock().now(), id, seen, &draft).await.unwrap();
+    tx.commit().await.unwrap();
+    let page = editor.get(&page).await.body;
+    assert!(page.contains("were not looked at yet") && !page.contains("404 Not Found"), "{page}");
+
+    // Another process has not looked at all.
+    let other = house.with(|_| {});
+    let list = checklist::with_found(&other.app, &checklist::quick(&other.app, id).await.unwrap(), id);
+    assert!(line(&list, "links").says.starts_with("None of ") && list.at.is_none(), "{list:?}");
+    // And what is half a day old is old news.
+    checklist::whole(&other.app, id).await.unwrap();
+    other.clock().advance(Duration::from_secs(13 * 3600));
+    let list = checklist::with_found(&other.app, &checklist::quick(&other.app, id).await.unwrap(), id);
+    assert!(line(&list, "links").says.contains("more than twelve hours ago"), "{list:?}");
+});
+
+story!(the_checklist_reads_subject_size_and_what_was_left_in, async |house: House| {
+    let about = async |subject: &str, text: &str, what: &str| {
+        let id = draft(&house, subject, text).await;
+        let quick = checklist::quick(&house.app, id).await.unwrap();
+        let list = checklist::with_found(&house.app, &quick, id);
+        list.findings.into_iter().find(|finding| finding.about == what)
+    };
+    let subject = async |subject: &str| about(subject, "Good morning.", "subject").await.unwrap().state;
+    assert_eq!(subject("Budapest, again").await, Is::Ok);
+    for bad in ["Test", " [TEST] ", "Черновик", "Hello {{ name }}"] {
+        assert_eq!(subject(bad).await, Is::Bad, "{bad}");
+    }
+    for warn in ["", "A test of the week", &"A long subject ".repeat(6)] {
+        assert_eq!(subject(warn).await, Is::Warn, "{warn}");
+    }
+    let left = about("A", "Dear *|FNAME|*", "text").await.unwrap();
+    assert!(left.state == Is::Warn && left.says.contains("*|"), "{left:?}");
+    assert_eq!(about("A", "Dear reader", "text").await, None);
+    assert_eq!(about("A", "Short.", "size").await.unwrap().state, Is::Ok);
+    assert_eq!(about("A", &"Ninety-five thousand. ".repeat(95_000 / 22 - 400), "size").await.unwrap().state, Is::Warn);
+    assert_eq!(about("A", &"A hundred and ten thousand. ".repeat(110_000 / 28), "size").await.unwrap().state, Is::Bad);
+    for fine in ["pictures", "text part"] {
+        assert_eq!(about("A", "Good morning.", fine).await.unwrap().state, Is::Ok);
+    }
+    assert_eq!(about("A", "", "content").await.unwrap().state, Is::Bad, "there is nothing in it");
+});
+
+story!(the_checklist_opens_a_sample_link_to_leave_and_wants_https_for_one_click, async |house: House| {
+    let id = draft(&house, "Budapest, again", "Good morning.").await;
+    let leaving = async |house: &House| {
+        let quick = checklist::quick(&house.app, id).await.unwrap();
+        line(&checklist::with_found(&house.app, &quick, id), "unsubscribe").clone()
+    };
+    let here = leaving(&house).await;
+    assert!(here.state == Is::Warn && here.says.contains("http://localhost:8080"), "{here:?}");
+    let house = house.with(|config| config.base_url = "https://friday.example".to_owned());
+    assert_eq!(leaving(&house).await.state, Is::Ok);
+    assert_eq!(house.count("SELECT COUNT(*) FROM suppressions").await, 0, "nobody left by that");
+});
+
+story!(the_checklist_names_articles_that_readers_had_and_the_issue_they_were_in, async |house: House| {
+    let now = house.clock().now();
+    let article = crate::digest::articles(&house.app, &[("News", "The bridge is open")]).await[0];
+    readers(&house, 1, "links", None).await;
+    let mut ids = Vec::new();
+    for subject in ["First", "Second"] {
+        let id = draft(&house, subject, "Good morning.").await;
+        let mut tx = house.app.db.begin().await.unwrap();
+        digest::store::add(&mut tx, now, id, &[article], None).await.unwrap();
+        tx.commit().await.unwrap();
+        ids.push(id);
+    }
+    acts::send(&house.app, Actor::Cli, ids[0], None, Duration::ZERO).await.unwrap();
+    let quick = checklist::quick(&house.app, ids[1]).await.unwrap();
+    let list = checklist::with_found(&house.app, &quick, ids[1]);
+    let repeated = line(&list, "repeated");
+    assert_eq!(repeated.says, "Readers had these before: “The bridge is open” in No. 1.");
+    let sent = checklist::whole(&house.app, ids[0]).await.unwrap_err();
+    assert!(sent.to_string().contains("has not gone out"), "{sent}");
+});
+
+story!(a_test_goes_out_in_every_edition_and_language_that_readers_chose, async |house: House| {
+    readers(&house, 2, "links", None).await;
+    readers(&house, 1, "full", Some("ru")).await;
+    let id = draft(&house, "Budapest, again", "Good morning.").await;
+    let publisher = house.staff(Role::Publisher).await;
+    let tested = async || {
+        let quick = checklist::quick(&house.app, id).await.unwrap();
+        line(&checklist::with_found(&house.app, &quick, id), "test").clone()
+    };
+    assert_eq!(tested().await.says, "No test was sent.");
+    let sent = publisher.post(&format!("/staff/issues/{id}/test"), &[("to", "desk@paper.example")]).await;
+    assert_eq!(sent.location(), format!("/staff/issues/{id}/delivery?said=tested&n=2"));
+    let mails = house.mails_to("desk@paper.example").await;
+    let mut subjects: Vec<&str> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+    subjects.sort_unstable();
+    assert_eq!(
+        subjects,
+        ["[Test] Budapest, again (headlines and links, English)", "[Test] Budapest, again (полный текст, Русский)"]
+    );
+    assert_eq!(tested().await.state, Is::Ok);
+    // The time of the send is nothing that a test shows; the text is.
+    acts::schedule(&house.app, Actor::Cli, id, "next").await.unwrap();
+    assert_eq!(tested().await.state, Is::Ok);
+    let mut tx = house.app.db.begin().await.unwrap();
+    digest::store::add(&mut tx, house.clock().now(), id, &[], None).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(tested().await.says, "The issue was changed since the last test.");
+});
+
+story!(the_checklist_has_the_records_of_the_senders_domain, async |house: House| {
+    let resolver = crate::ops::resolver(&[
+        ("news.example.org", "v=spf1 include:mail.example.net -all"),
+        ("k1._domainkey.news.example.org", "v=DKIM1; p=MIIB"),
+    ])
+    .await;
+    let house = house.with(|config| {
+        config.resolver = Some(resolver);
+        config.dkim_selector = Some("k1".to_owned());
+        config.newsroom.from = Some("News <digest@news.example.org>".to_owned());
+    });
+    let id = draft(&house, "Budapest, again", "Good morning.").await;
+    let quick = checklist::quick(&house.app, id).await.unwrap();
+    let before = checklist::with_found(&house.app, &quick, id);
+    assert!(line(&before, "sender").says.contains("were not looked at"), "{before:?}");
+    let list = checklist::whole(&house.app, id).await.unwrap();
+    let says = |state, text: &str| {
+        list.findings.iter().any(|f| f.about == "sender" && f.state == state && f.says.contains(text))
+    };
+    assert!(says(Is::Ok, "has an SPF record") && says(Is::Ok, "has a DKIM key"), "{list:?}");
+    assert!(says(Is::Bad, "has no DMARC record"), "{list:?}");
+});
+
+story!(a_bad_line_forbids_nothing_and_the_form_says_how_many_there_are, async |house: House| {
+    readers(&house, 3, "links", None).await;
+    let id = draft(&house, "Test", "Good morning.").await;
+    let publisher = house.staff(Role::Publisher).await;
+    let page = publisher.get(&format!("/staff/issues/{id}/delivery")).await.body;
+    let (_, form) = page.split_once("<h2 id=\"send\">").unwrap();
+    assert!(form.contains("2 bad,") && form.contains("You can send it all the same"), "{form}");
+    let sent = publisher.post(&format!("/staff/issues/{id}/send"), &[("readers", "3")]).await;
+    assert_eq!((sent.status, state(&house, id).await), (303, State::Scheduled));
+    let again = publisher.post(&format!("/staff/issues/{id}/check"), &[]).await;
+    assert_eq!(again.status, 303, "until it is out it can still be looked at");
 });

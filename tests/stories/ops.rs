@@ -238,7 +238,7 @@ async fn look(variables: &[(&str, String)], look: &Look) -> Vec<Finding> {
 }
 
 /// A resolver that knows these texts and no other name.
-async fn resolver(texts: &[(&'static str, &'static str)]) -> SocketAddr {
+pub async fn resolver(texts: &[(&'static str, &'static str)]) -> SocketAddr {
     let texts = texts.to_vec();
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();

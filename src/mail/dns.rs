@@ -1,4 +1,4 @@
-//! One question to the domain name system, for `friday check`: a datagram there and back, or TCP where it is too long.
+//! One question to the domain name system, for a sender's records: a datagram there and back, or TCP where it is too long.
 
 use crate::keys;
 use simple_dns::rdata::{OPT, RData};
@@ -17,18 +17,21 @@ const DATAGRAM: u16 = 1232;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DnsError {
+pub enum DnsError {
+    /// It says nothing.
     #[error("the resolver {0} does not answer")]
     Silent(SocketAddr),
+    /// It says that it cannot say.
     #[error("the resolver {0} could not find out ({1:?})")]
     Failed(SocketAddr, RCODE),
+    /// Nothing to ask for.
     #[error("{0} is not a domain name")]
     Name(String),
 }
 
 /// A recursive resolver.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Resolver(pub SocketAddr);
+pub struct Resolver(pub SocketAddr);
 
 impl Resolver {
     /// The first that the system is set to.
