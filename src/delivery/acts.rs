@@ -5,7 +5,7 @@ use super::notice::{self, News};
 use super::schedule::{WhenError, when};
 use super::store::{self, progress};
 use super::task;
-use super::wording::wall;
+use super::wording::{lasting, wall};
 use crate::app::Shared;
 use crate::clock::Moment;
 use crate::db;
@@ -163,7 +163,7 @@ async fn set(app: &Shared, by: Actor, issue: &Issue, at: Moment, act: &'static s
     }
     let zone = newsletter(app, issue)?.zone();
     let what = match act {
-        "issue.send" => "Sent, with a minute to stop it".to_owned(),
+        "issue.send" => format!("Sent, with {} to stop it", lasting(at.since(now))),
         _ => format!("Set for {}", wall(at, &zone)),
     };
     progress::note(&mut tx, issue.id, now, &what).await?;

@@ -46,6 +46,7 @@ pub fn lasting(time: Duration) -> String {
     match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0, 0) => "less than a second".to_owned(),
         (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, 0) => format!("{m} min"),
         (0, 0, m, s) => format!("{m} min {s} s"),
         (0, h, m, _) => format!("{h} h {m} min"),
         (d, h, ..) => format!("{d} d {h} h"),
@@ -69,6 +70,7 @@ mod tests {
         assert_eq!(lasting(Duration::from_millis(302_400)), "5 min 2 s");
         assert_eq!(lasting(Duration::from_millis(400)), "less than a second");
         assert_eq!(lasting(Duration::from_secs(59)), "59 s");
+        assert_eq!(lasting(Duration::from_secs(60)), "1 min");
         assert_eq!(lasting(Duration::from_secs(90_000)), "1 d 1 h");
         assert_eq!(percent(7_912, 7_949), "99.5 %");
         assert_eq!(percent(0, 0), "100 %");

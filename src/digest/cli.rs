@@ -1,4 +1,5 @@
-//! `friday issue new`, `add`, `show` and `test`: what the composer does, for scripts.
+//! `friday issue list`, `new`, `add`, `show` and `test`: what the composer does, for scripts. With `--json` each prints one
+//! object that begins as [`brief`].
 
 use crate::address::Address;
 use crate::app::Shared;
@@ -9,10 +10,23 @@ use crate::staff::{self, Actor};
 use crate::subscribers::Edition;
 use crate::words::Language;
 use clap::Subcommand;
+use serde_json::Value;
 
 /// Putting an issue together.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Lists issues, what still needs work first.
+    List {
+        /// Only this newsletter's.
+        #[arg(long, value_name = "SLUG")]
+        newsletter: Option<String>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Begins a draft and prints its id.
     New {
         /// The newsletter's slug.
@@ -23,6 +37,9 @@ pub enum Command {
         /// Fills it with the newest N articles.
         #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=100))]
         top: i64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Adds articles by their addresses. Those that no feed has brought are fetched.
     Add {
@@ -34,6 +51,9 @@ pub enum Command {
         /// The section they stand in; else each article's own.
         #[arg(long)]
         section: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Shows what is in an issue.
     Show {
@@ -56,6 +76,9 @@ pub enum Command {
         /// Only this language of the mail's frame. Without it, all that readers have chosen.
         #[arg(long, value_parser = language)]
         language: Option<Language>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -72,19 +95,93 @@ type Failure = Box<dyn std::error::Error>;
 /// Runs a subcommand.
 pub async fn run(app: &Shared, command: Command) -> Result<(), Failure> {
     match command {
-        Command::New { newsletter, subject, top } => new(app, &newsletter, &subject, top).await,
-        Command::Add { id, urls, section } => add(app, id, &urls, section.as_deref()).await,
+        Command::List { newsletter, limit, json } => list(app, newsletter.as_deref(), limit, json).await,
+        Command::New { newsletter, subject, top, json } => new(app, &newsletter, &subject, top, json).await,
+        Command::Add { id, urls, section, json } => add(app, id, &urls, section.as_deref(), json).await,
         Command::Show { id, json } => show(app, id, json).await,
-        Command::Test { id, addresses, editions, language } => test(app, id, &addresses, editions, language).await,
+        Command::Test { id, addresses, editions, language, json } => {
+            let (sent, issue) = test(app, id, &addresses, editions, language).await?;
+            answer(
+                json,
+                brief(&issue),
+                &[("mails", sent.into())],
+                &format!("{sent} test mails of issue {id} written."),
+            );
+            Ok(())
+        }
     }
 }
 
-async fn new(app: &Shared, newsletter: &str, subject: &str, top: i64) -> Result<(), Failure> {
-    let newsroom = app.newsroom();
-    if newsroom.newsletter(newsletter).is_none() {
-        let known: Vec<&str> = newsroom.newsletters.iter().map(|n| n.slug.as_str()).collect();
-        return Err(format!("there is no newsletter \"{newsletter}\"; there is {}", known.join(", ")).into());
+/// What every answer about an issue begins with.
+pub fn brief(issue: &Issue) -> Value {
+    serde_json::json!({
+        "id": issue.id,
+        "newsletter": issue.newsletter,
+        "number": issue.number,
+        "state": issue.state.as_str(),
+        "scheduled_at": issue.scheduled_at.map(|at| at.to_string()),
+    })
+}
+
+/// Says what was done: an object with `more` in it, or a sentence.
+pub fn answer(json: bool, mut object: Value, more: &[(&str, Value)], sentence: &str) {
+    if !json {
+        return println!("{sentence}");
     }
+    for (name, value) in more {
+        object[*name] = value.clone();
+    }
+    println!("{object:#}");
+}
+
+async fn stored(app: &Shared, id: i64) -> Result<Issue, Failure> {
+    Ok(store::issue(&app.db, id).await?.ok_or_else(|| format!("there is no issue {id}"))?)
+}
+
+async fn list(app: &Shared, newsletter: Option<&str>, limit: i64, json: bool) -> Result<(), Failure> {
+    if let Some(slug) = newsletter {
+        known(app, slug)?;
+    }
+    let mut lines = store::list(&app.db, i64::MAX).await?;
+    lines.retain(|line| newsletter.is_none_or(|slug| line.newsletter == slug));
+    lines.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if json {
+        let line = |line: &store::Line| {
+            serde_json::json!({
+                "id": line.id,
+                "newsletter": line.newsletter,
+                "number": line.number,
+                "state": line.state,
+                "scheduled_at": line.scheduled_at.map(|at| at.to_string()),
+                "subject": line.subject,
+                "entries": line.entries,
+            })
+        };
+        println!("{:#}", serde_json::json!({ "issues": lines.iter().map(line).collect::<Vec<_>>() }));
+        return Ok(());
+    }
+    for line in &lines {
+        let number = line.number.map(|number| format!("No. {number}")).unwrap_or_default();
+        println!("{:>5} {:<10} {:<12} {number:<8} {}", line.id, line.state, line.newsletter, line.subject);
+    }
+    if lines.is_empty() {
+        println!("There is no issue yet; friday issue new NEWSLETTER begins one.");
+    }
+    Ok(())
+}
+
+/// Refuses a newsletter that is in no settings.
+fn known(app: &Shared, newsletter: &str) -> Result<(), Failure> {
+    let newsroom = app.newsroom();
+    if newsroom.newsletter(newsletter).is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> = newsroom.newsletters.iter().map(|n| n.slug.as_str()).collect();
+    Err(format!("there is no newsletter \"{newsletter}\"; there is {}", known.join(", ")).into())
+}
+
+async fn new(app: &Shared, newsletter: &str, subject: &str, top: i64, json: bool) -> Result<(), Failure> {
+    known(app, newsletter)?;
     let newest: Vec<i64> = articles::store::newest(&app.db, top).await?.iter().map(|article| article.id).collect();
     if top > 0 && newest.is_empty() {
         return Err("there are no articles yet; `friday feeds fetch` reads the feeds".into());
@@ -95,12 +192,12 @@ async fn new(app: &Shared, newsletter: &str, subject: &str, top: i64) -> Result<
     store::add(&mut tx, now, id, &newest, None).await?;
     staff::store::record(&mut tx, &Actor::Cli, now, "issue.new", &format!("issue {id}")).await?;
     tx.commit().await?;
-    println!("{id}");
+    answer(json, brief(&stored(app, id).await?), &[("entries", newest.len().into())], &id.to_string());
     Ok(())
 }
 
-async fn add(app: &Shared, id: i64, urls: &[String], section: Option<&str>) -> Result<(), Failure> {
-    store::issue(&app.db, id).await?.ok_or_else(|| format!("there is no issue {id}"))?;
+async fn add(app: &Shared, id: i64, urls: &[String], section: Option<&str>, json: bool) -> Result<(), Failure> {
+    stored(app, id).await?;
     let mut found = Vec::new();
     for url in urls {
         let article = articles::add_by_url(app, Actor::Cli, url).await.map_err(|error| format!("{url}: {error}"))?;
@@ -112,12 +209,14 @@ async fn add(app: &Shared, id: i64, urls: &[String], section: Option<&str>) -> R
     let added = added.ok_or_else(|| format!("issue {id} is frozen: nothing can be added"))?;
     staff::store::record(&mut tx, &Actor::Cli, now, "issue.add", &format!("issue {id}, {added} articles")).await?;
     tx.commit().await?;
-    println!("{added} added, {} already in issue {id}.", found.len() - added);
+    let already = found.len() - added;
+    let more = [("added", added.into()), ("already", already.into())];
+    answer(json, brief(&stored(app, id).await?), &more, &format!("{added} added, {already} already in issue {id}."));
     Ok(())
 }
 
 async fn show(app: &Shared, id: i64, json: bool) -> Result<(), Failure> {
-    let issue = store::issue(&app.db, id).await?.ok_or_else(|| format!("there is no issue {id}"))?;
+    let issue = stored(app, id).await?;
     let entries = store::entries(&app.db, id).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&as_json(&issue, &entries))?);
@@ -180,7 +279,7 @@ async fn test(
     addresses: &[String],
     editions: Vec<Edition>,
     language: Option<Language>,
-) -> Result<(), Failure> {
+) -> Result<(usize, Issue), Failure> {
     let mut to = Vec::new();
     for (at, address) in (1..).zip(addresses) {
         // Standard error often ends in a log, so the address is not quoted.
@@ -195,8 +294,7 @@ async fn test(
     tx.commit().await?;
     // Handed over at once, so that the command has an answer; what the mail server does not take now is tried again later.
     while crate::mail::outbox::step(&app.outbox_hand()).await? {}
-    println!("{sent} test mails of issue {id} written.");
-    Ok(())
+    Ok((sent, stored(app, id).await?))
 }
 
 /// What readers have chosen, as far as it was asked for; what was asked for and nobody chose, too.

@@ -9,7 +9,7 @@ use friday::config::Config;
 use friday::db;
 use friday::delivery::acts;
 use friday::delivery::checklist::{self, Checklist};
-use friday::delivery::{outcome, send, task};
+use friday::delivery::{outcome, send, store, task};
 use friday::digest::{self, State};
 use friday::finding::{Finding, State as Is};
 use friday::keys::{Drawer, Keys};
@@ -498,4 +498,153 @@ story!(a_bad_line_forbids_nothing_and_the_form_says_how_many_there_are, async |h
     assert_eq!((sent.status, state(&house, id).await), (303, State::Scheduled));
     let again = publisher.post(&format!("/staff/issues/{id}/check"), &[]).await;
     assert_eq!(again.status, 303, "until it is out it can still be looked at");
+});
+
+story!(every_subcommand_of_issue_answers_a_script_as_json, async |house: House| {
+    let (sink, site) = (Sink::start().await, site().await);
+    let app = through(&house, &sink);
+    readers(&house, 12, "links", None).await;
+    crate::digest::articles(&house.app, &[("News", "The bridge is open")]).await;
+    let page = format!("{site}/gone");
+    house.db().write("UPDATE articles SET url = $1").bind(page.clone()).execute().await.unwrap();
+    let friday = async |arguments: &[&str]| {
+        let settings = [
+            ("FRIDAY_DATABASE_URL", house.database_url()),
+            ("FRIDAY_KEY_FILE", house.app.config.key_file.display().to_string()),
+            ("FRIDAY_BASE_URL", site.clone()),
+            ("FRIDAY_FETCH_PRIVATE", "true".to_owned()),
+            ("FRIDAY_LOG", "error".to_owned()),
+        ];
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_friday"));
+        let command = command.arg("issue").args(arguments).env_clear().envs(settings);
+        let ended = command.stdin(std::process::Stdio::null()).output().await.unwrap();
+        let (said, error) = (String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap());
+        (ended.status.success(), said, error)
+    };
+    let json = async |arguments: &[&str]| {
+        let (good, said, error) = friday(&[arguments, &["--json"]].concat()).await;
+        assert!(good, "{arguments:?}: {error}");
+        serde_json::from_str::<serde_json::Value>(&said).unwrap_or_else(|_| panic!("{arguments:?}: {said}"))
+    };
+    let new = json(&["new", "weekly", "--subject", "The week"]).await;
+    assert_eq!((&new["newsletter"], &new["state"], &new["entries"]), (&"weekly".into(), &"draft".into(), &0.into()));
+    let id = new["id"].to_string();
+    assert_eq!(json(&["list"]).await["issues"][0]["subject"], "The week");
+    assert_eq!(json(&["add", &id, &page]).await["added"], 1);
+    assert_eq!(json(&["add", &id, &page]).await["already"], 1);
+    assert_eq!(json(&["show", &id]).await["entries"][0]["url"], page.as_str());
+    assert_eq!(json(&["test", &id, "desk@paper.example"]).await["mails"], 1, "what readers chose");
+    assert_eq!(json(&["test", &id, "desk@paper.example", "--edition", "full", "--language", "ru"]).await["mails"], 1);
+
+    let (good, said, error) = friday(&["check", &id, "--json"]).await;
+    let list: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(!good && error.contains("of the checklist of issue") && list["ok"] == false, "{said} {error}");
+    let bad = list["links"].as_array().unwrap().iter().find(|link| link["state"] == "bad").unwrap();
+    assert_eq!((&bad["url"], list["findings"][0]["state"].as_str()), (&page.as_str().into(), Some("bad")));
+    assert!(list["findings"].as_array().unwrap().iter().any(|line| line["about"] == "test" && line["state"] == "ok"));
+    let (good, said, _) = friday(&["check", &id]).await;
+    assert!(!good && said.contains("bad   links") && said.contains(&page), "{said}");
+
+    let scheduled = json(&["schedule", &id, "next"]).await;
+    assert!(scheduled["state"] == "scheduled" && scheduled["scheduled_at"].is_string(), "{scheduled}");
+    assert_eq!(json(&["cancel", &id]).await["state"], "draft");
+    let (good, said, error) = friday(&["send", &id, "--readers", "11", "--json"]).await;
+    assert!(!good && said.is_empty() && error.contains("12 readers would get it, not 11"), "{said} {error}");
+    let window = json(&["send", &id, "--readers", "12", "--window", "60"]).await;
+    assert_eq!((&window["state"], &window["readers"]), (&"scheduled".into(), &12.into()));
+    assert_eq!(json(&["cancel", &id]).await["state"], "draft", "within the window");
+    assert_eq!(json(&["send", &id, "--readers", "12"]).await["state"], "sending");
+    assert_eq!(json(&["pause", &id]).await["state"], "paused");
+    assert_eq!(json(&["resume", &id]).await["state"], "sending");
+
+    // The commands went by the machine's clock, and so must what sends.
+    house.clock().set(friday::clock::Clock::system().now() + Duration::from_secs(1));
+    sink.fail(Step::Rcpt, When::For("reader-3-"), Fault::Say("550 5.7.1 no"));
+    work(&app).await;
+    let status = json(&["status", &id]).await;
+    assert_eq!((&status["state"], &status["sent"], &status["failed"]), (&"sent".into(), &11.into(), &1.into()));
+    assert_eq!((&status["number"], &status["reasons"][0]["trouble"]), (&1.into(), &"5.7.1".into()));
+    assert_eq!(json(&["status", &id, "--follow"]).await["sent"], 11);
+    let failed = json(&["failed", &id]).await;
+    assert_eq!((&failed["trouble"], &failed["code"]), (&"5.7.1".into(), &550.into()), "one object a line");
+    let retry = json(&["retry", &id]).await;
+    assert_eq!((&retry["state"], &retry["readers"]), (&"sending".into(), &1.into()));
+    assert!(json(&["list", "--newsletter", "weekly", "--limit", "1"]).await["issues"][0]["number"] == 1);
+    let (good, _, error) = friday(&["pause", "99", "--json"]).await;
+    assert!(!good && error.contains("there is no issue 99"), "{error}");
+});
+
+story!(the_live_page_has_rate_time_left_and_counts_by_domain_and_ends_with_the_run, async |house: House| {
+    use futures_util::StreamExt;
+    use tower::ServiceExt;
+    let sink = Sink::start().await;
+    let app = through(&house, &sink);
+    readers(&house, 300, "links", None).await;
+    // Enough of each that some are among the first, in whatever order they come.
+    for (put_off, refused) in [("1-links", "2-links"), ("3-links", "4-links")] {
+        sink.fail(Step::Rcpt, When::For(put_off), Fault::Say("451 4.7.1 later"));
+        sink.fail(Step::Rcpt, When::For(refused), Fault::Say("550 5.1.1 unknown"));
+    }
+    sink.slow(Duration::from_millis(5));
+    let id = started(&house).await;
+    task::clock(&app).await.unwrap();
+    let sending = tokio::spawn({
+        let app = app.clone();
+        async move { send::run(&app).await }
+    });
+    sink.wait_for(40).await;
+    acts::pause(&house.app, Actor::Cli, id).await.unwrap();
+    sending.await.unwrap().unwrap();
+    // Going out again, but nobody sends for now: the page has something to say that stays.
+    acts::resume(&house.app, Actor::Cli, id).await.unwrap();
+    house.clock().advance(Duration::from_secs(10));
+
+    let editor = house.staff(Role::Editor).await;
+    let page = editor.get(&format!("/staff/issues/{id}/delivery")).await.body;
+    assert!(page.contains("live.js") && page.contains(&format!("data-live=\"/staff/issues/{id}/progress\"")));
+    let request = axum::http::Request::get(format!("/staff/issues/{id}/progress"))
+        .header("host", "localhost:8080")
+        .header("cookie", editor.cookies());
+    let answer =
+        friday::app::routes(&house.app).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let mut stream = answer.into_body().into_data_stream();
+    let mut heard = String::new();
+    while !heard.contains("id=\"log\"") {
+        heard += &String::from_utf8_lossy(&stream.next().await.unwrap().unwrap());
+    }
+    let run = store::run(house.db(), id).await.unwrap().unwrap();
+    assert!(run.deferred > 0 && run.failed > 0 && run.untried() > 0, "{run:?}");
+    let figure = |term: &str, n: i64| format!("<dt>{term}</dt><dd>{n}</dd>");
+    for said in [figure("Accepted", run.sent), figure("Deferred", run.deferred), figure("Failed", run.failed)] {
+        assert!(heard.contains(&said), "{said} in {heard}");
+    }
+    for said in [
+        "of 300 tried",
+        " s left",
+        "<dt>Rate</dt>",
+        "no limit",
+        "next try",
+        "<th scope=\"row\">example.org</th>",
+        "4.7.1 held back by the receiver’s rules; tried again",
+        "5.1.1 no such mailbox",
+    ] {
+        assert!(heard.contains(said), "{said} in {heard}");
+    }
+    assert!(!heard.contains("reader-"), "no reader is named");
+    acts::cancel(&house.app, Actor::Cli, id).await.unwrap();
+    while !heard.contains("event: end") {
+        heard += &String::from_utf8_lossy(&stream.next().await.unwrap().unwrap());
+    }
+});
+
+story!(a_domain_with_few_readers_is_named_nowhere, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink);
+    readers(&house, 9, "links", None).await;
+    sink.fail(Step::Rcpt, When::For("reader-3-"), Fault::Say("550 5.1.1 unknown"));
+    let id = started(&house).await;
+    work(&app).await;
+    let page = house.staff(Role::Publisher).await.get(&format!("/staff/issues/{id}/delivery")).await.body;
+    assert!(page.contains("All domains") && !page.contains("example.org"), "{page}");
 });
