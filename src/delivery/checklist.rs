@@ -342,11 +342,17 @@ fn links_line(all: usize, asked: &[Link], found: &Found, now: Moment) -> Finding
     let stale = found.at.is_some_and(|at| now.since(at) > FRESH);
     match all {
         0 => Finding::ok(ABOUT, "There are no links."),
-        _ if bad > 0 => {
-            Finding::bad(ABOUT, format!("{} do not answer.", of(bad)), "They are listed below: mend or remove them.")
-        }
+        _ if bad > 0 => Finding::bad(
+            ABOUT,
+            format!("{} not answer.", of(bad) + if bad == 1 { " does" } else { " do" }),
+            "They are listed below: mend or remove them.",
+        ),
         _ if open == all => Finding::warn(ABOUT, format!("None of {all} links was looked at."), LOOK),
-        _ if open > 0 => Finding::warn(ABOUT, format!("{} were not looked at yet.", of(open)), LOOK),
+        _ if open > 0 => Finding::warn(
+            ABOUT,
+            format!("{} not looked at yet.", of(open) + if open == 1 { " was" } else { " were" }),
+            LOOK,
+        ),
         _ if stale => Finding::warn(ABOUT, "The links were looked at more than twelve hours ago.", LOOK),
         _ if warn > 0 => Finding::warn(
             ABOUT,
@@ -362,7 +368,8 @@ fn links_line(all: usize, asked: &[Link], found: &Found, now: Moment) -> Finding
 fn sender(app: &Shared, found: &Found) -> Vec<Finding> {
     const ABOUT: &str = "sender";
     match &found.sender {
-        Some((_, findings)) => findings.clone(),
+        // The lines of `friday check` are no whole sentences; these are.
+        Some((_, found)) => found.iter().map(|f| Finding { says: format!("{}.", f.says), ..f.clone() }).collect(),
         None if app.config.smtp.is_none() && app.config.resolver.is_none() => {
             let mend = "Set FRIDAY_SMTP_URL before the first real issue.";
             vec![Finding::warn(ABOUT, "There is no mail server: mails stay on this machine.", mend)]

@@ -409,7 +409,9 @@ async fn figures(
     let failed = if run.failed == 0 { "nobody" } else { "by reason below" };
     figures.push(("Failed", number(run.failed), failed.to_owned()));
     figures.push(("Uncertain", number(run.uncertain), "answer lost after the last dot".to_owned()));
-    figures.push(("Left meanwhile", number(run.skipped), "or paused, and were spared it".to_owned()));
+    if run.skipped > 0 || !moving {
+        figures.push(("Left meanwhile", number(run.skipped), "or paused, and were spared it".to_owned()));
+    }
     if run.untried() > 0 {
         let note = match issue.state {
             State::Cancelled => "will not get it".to_owned(),
@@ -455,6 +457,10 @@ fn domain_view(domain: DomainCounts) -> DomainView {
     let (tone, word) = match &domain.trouble {
         _ if domain.deferred + domain.failed == 0 => ("is-good", "Good".to_owned()),
         Some(code) if code.starts_with('4') => ("is-warn", format!("Puts off: {code}")),
+        // A mailbox that is not there, or full, is no quarrel with its domain.
+        Some(code) if code.starts_with("5.1.") || code.starts_with("5.2.") => {
+            ("is-warn", format!("Some mailboxes: {code} {}", reason(code)))
+        }
         Some(code) => ("is-bad", format!("Refused: {code}")),
         None => ("is-warn", "Some were put off or refused".to_owned()),
     };
@@ -494,6 +500,23 @@ mod tests {
             rate.look(at(second), 10);
         }
         assert_eq!(rate.look(at(21), 10), Some(0.0), "what was half a minute ago is forgotten");
+    }
+
+    #[test]
+    fn a_mailbox_that_is_not_there_is_no_quarrel_with_its_domain() {
+        let domain = |trouble: &str| {
+            domain_view(DomainCounts {
+                sent: 20,
+                failed: 1,
+                trouble: Some(trouble.to_owned()),
+                ..DomainCounts::default()
+            })
+        };
+        assert_eq!(
+            (domain("5.1.1").tone, domain("5.1.1").word.as_str()),
+            ("is-warn", "Some mailboxes: 5.1.1 no such mailbox")
+        );
+        assert_eq!((domain("5.7.1").tone, domain("5.7.1").word.as_str()), ("is-bad", "Refused: 5.7.1"));
     }
 
     #[test]

@@ -361,7 +361,7 @@ story!(links_are_looked_at_beside_the_page_and_no_process_claims_what_it_did_not
     digest::store::save(&mut tx, house.clock().now(), id, seen, &draft).await.unwrap();
     tx.commit().await.unwrap();
     let page = editor.get(&page).await.body;
-    assert!(page.contains("were not looked at yet") && !page.contains("404 Not Found"), "{page}");
+    assert!(page.contains("was not looked at yet") && !page.contains("404 Not Found"), "{page}");
 
     // Another process has not looked at all.
     let other = house.with(|_| {});
