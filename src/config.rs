@@ -175,7 +175,7 @@ impl Config {
 }
 
 /// The names of all settings, without their prefix.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "DATABASE_URL",
     "KEY_FILE",
     "LISTEN",
@@ -191,7 +191,6 @@ pub const NAMES: [&str; 19] = [
     "NEWSROOM",
     "TRUSTED_PROXIES",
     "FETCH_PRIVATE",
-    "DKIM_SELECTOR",
     "RESOLVER",
     "LOG",
     "LOG_FORMAT",
@@ -361,12 +360,13 @@ impl Sources {
     }
 
     fn dkim(&mut self) -> Option<Dkim> {
+        // A selector without a key is the relay's: it is only looked up.
         let (selector, key) = match (self.text("DKIM_SELECTOR"), self.text("DKIM_KEY")) {
             (Some(selector), Some(key)) => (selector, key),
-            (None, None) => return None,
-            _ => {
+            (_, None) => return None,
+            (None, Some(_)) => {
                 self.problems
-                    .push("FRIDAY_DKIM_SELECTOR and FRIDAY_DKIM_KEY go together: one of them is missing".to_owned());
+                    .push("FRIDAY_DKIM_KEY needs FRIDAY_DKIM_SELECTOR, the name of the key's DNS record".to_owned());
                 return None;
             }
         };
