@@ -4,6 +4,7 @@
 //! marks up to thirty-two readers as sent. A commit holds the outcomes of all connections that finished meanwhile, so the
 //! cost of one is shared among many.
 
+pub mod ending;
 pub mod newcomers;
 pub mod progress;
 pub mod rounds;
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 
 /// How many subscriptions one step of gathering looks at: short enough that a sign-up waiting for SQLite's one writer
 /// does not notice.
-const GATHER: i64 = 5_000;
+const GATHER: i64 = 2_000;
 
 /// Where a run stands.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -386,10 +387,7 @@ pub async fn record(tx: &mut Tx, lease: i64, records: &[Record]) -> db::Result<H
     }
     let mut still = HashMap::new();
     for (issue, change) in changes {
-        apply(tx, issue, change).await?;
-        let state: Option<(String,)> =
-            tx.query("SELECT state FROM issues WHERE id = $1").bind(issue).optional().await?;
-        still.insert(issue, state.is_some_and(|(state,)| state == "sending"));
+        still.insert(issue, apply(tx, issue, change).await?);
     }
     Ok(still)
 }
@@ -492,52 +490,23 @@ fn count(change: &mut Change, record: &Record) {
     change.uncertain += i64::from(uncertain) - i64::from(record.was_uncertain);
 }
 
-async fn apply(tx: &mut Tx, issue: i64, change: Change) -> db::Result<()> {
-    if change == Change::default() {
-        return Ok(());
-    }
-    tx.query(
-        "UPDATE delivery_runs SET sent = sent + $2, failed = failed + $3, skipped = skipped + $4,
-                deferred = deferred + $5, uncertain = uncertain + $6 WHERE issue_id = $1",
-    )
-    .bind(issue)
-    .bind(change.sent)
-    .bind(change.failed)
-    .bind(change.skipped)
-    .bind(change.deferred)
-    .bind(change.uncertain)
-    .execute()
-    .await?;
-    Ok(())
-}
-
-/// Ends a run when nobody is waiting, and counts it once more from its rows. False while there is somebody.
-pub async fn finish(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<bool> {
-    // Held before it is looked at: on PostgreSQL somebody may be adding a newcomer at this very moment.
-    tx.query("UPDATE delivery_runs SET readers = readers WHERE issue_id = $1").bind(issue).execute().await?;
-    let waiting: Option<(i64,)> = tx
-        .query("SELECT subscriber_id FROM deliveries WHERE issue_id = $1 AND state = 'waiting' LIMIT 1")
-        .bind(issue)
-        .optional()
-        .await?;
-    if waiting.is_some() {
-        return Ok(false);
-    }
-    let ended = tx
+/// Changes a run's counts; whether its issue is still to be sent.
+async fn apply(tx: &mut Tx, issue: i64, change: Change) -> db::Result<bool> {
+    let state: Option<(String,)> = tx
         .query(
-            "UPDATE delivery_runs SET finished_at = $2, tried_at = COALESCE(tried_at, $2), deferred = 0,
-                    sent = (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'sent'),
-                    failed = (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'failed'),
-                    skipped = (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'skipped'),
-                    uncertain = (SELECT COUNT(*) FROM deliveries
-                                 WHERE issue_id = $1 AND state = 'failed' AND trouble = 'uncertain')
-             WHERE issue_id = $1 AND finished_at IS NULL AND gathered_at IS NOT NULL",
+            "UPDATE delivery_runs SET sent = sent + $2, failed = failed + $3, skipped = skipped + $4,
+                    deferred = deferred + $5, uncertain = uncertain + $6 WHERE issue_id = $1
+             RETURNING (SELECT state FROM issues WHERE id = $1)",
         )
         .bind(issue)
-        .bind(now)
-        .execute()
+        .bind(change.sent)
+        .bind(change.failed)
+        .bind(change.skipped)
+        .bind(change.deferred)
+        .bind(change.uncertain)
+        .optional()
         .await?;
-    Ok(ended == 1)
+    Ok(state.is_some_and(|(state,)| state == "sending"))
 }
 
 /// Ends a run that was cancelled. Who was waiting stays so, and is never claimed.

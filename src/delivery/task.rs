@@ -2,7 +2,7 @@
 
 use super::acts::{self, ActError};
 use super::notice::{self, News};
-use super::store::{self, progress, rounds};
+use super::store::{self, ending, progress, rounds};
 use super::{KEPT, newcomers, schedule, send};
 use crate::app::Shared;
 use crate::clock::Moment;
@@ -102,9 +102,10 @@ async fn first_round(app: &Shared, id: i64) -> db::Result<()> {
 async fn finish(app: &Shared, id: i64) -> db::Result<bool> {
     let now = app.clock.now();
     let people = notice::people(app).await?;
+    let counted = ending::count(&app.db, id).await?;
     let was_out = store::run(&app.db, id).await?.is_some_and(|run| run.tried_at.is_some());
     let mut tx = app.db.begin().await?;
-    if !store::finish(&mut tx, id, now).await? {
+    if !ending::finish(&mut tx, id, counted, now).await? {
         return Ok(false);
     }
     digest::store::move_state(&mut tx, now, id, State::Sending, State::Sent).await?;

@@ -1,5 +1,6 @@
 //! Readers in the database.
 
+pub mod import;
 pub mod newcomers;
 
 use super::{Edition, MOVE_KEPT, Reason, SUPPRESSED_FOR, Standing, open_address};
@@ -156,40 +157,6 @@ pub async fn consent_text(tx: &mut Tx, text: &str) -> db::Result<i64> {
         .one()
         .await?;
     Ok(id)
-}
-
-/// What became of an imported address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Imported {
-    /// A new reader of the newsletter.
-    Added,
-    /// They read it already.
-    Already,
-    /// They left, or their mailbox is gone: an import brings nobody back.
-    Suppressed,
-}
-
-/// Makes somebody a reader whose consent was given elsewhere.
-pub async fn import(
-    tx: &mut Tx,
-    keys: &Keys,
-    now: Moment,
-    newsletter: &str,
-    consent: i64,
-    address: &Address,
-) -> db::Result<Imported> {
-    let index = keys.index(Drawer::Subscribers, address);
-    let (suppressed,): (i64,) = tx
-        .query("SELECT COUNT(*) FROM suppressions WHERE address_index = $1 AND until > $2")
-        .bind(index.clone())
-        .bind(now)
-        .one()
-        .await?;
-    if suppressed > 0 {
-        return Ok(Imported::Suppressed);
-    }
-    let id = upsert(tx, keys, address, index, None, Edition::default()).await?;
-    Ok(if add_newsletter(tx, id, newsletter, consent, now).await? { Imported::Added } else { Imported::Already })
 }
 
 /// True when they did not have it before.

@@ -1,0 +1,66 @@
+//! The end of a run: nobody is waiting any more, and its counts are those of its rows.
+//!
+//! A million rows are counted before the transaction, since SQLite's one writer would be busy with it for half a second. The
+//! count holds only if it has everybody in it; somebody who confirmed in between may have been added.
+
+use crate::clock::Moment;
+use crate::db::{self, Db, Tx};
+
+/// A run's rows, by what became of them.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Counted {
+    everybody: i64,
+    sent: i64,
+    failed: i64,
+    skipped: i64,
+    uncertain: i64,
+}
+
+/// Counts a run's rows.
+pub async fn count(db: &Db, issue: i64) -> db::Result<Counted> {
+    db.read(
+        "SELECT COUNT(*) AS everybody, COUNT(*) FILTER (WHERE state = 'sent') AS sent,
+                COUNT(*) FILTER (WHERE state = 'failed') AS failed, COUNT(*) FILTER (WHERE state = 'skipped') AS skipped,
+                COUNT(*) FILTER (WHERE state = 'failed' AND trouble = 'uncertain') AS uncertain
+         FROM deliveries WHERE issue_id = $1",
+    )
+    .bind(issue)
+    .one()
+    .await
+}
+
+/// Ends a run when nobody is waiting, with these counts. False while there is somebody.
+pub async fn finish(tx: &mut Tx, issue: i64, counted: Counted, now: Moment) -> db::Result<bool> {
+    // Held before it is looked at: on PostgreSQL somebody may be adding a newcomer at this very moment.
+    tx.query("UPDATE delivery_runs SET readers = readers WHERE issue_id = $1").bind(issue).execute().await?;
+    let waiting: Option<(i64,)> = tx
+        .query("SELECT subscriber_id FROM deliveries WHERE issue_id = $1 AND state = 'waiting' LIMIT 1")
+        .bind(issue)
+        .optional()
+        .await?;
+    if waiting.is_some() {
+        return Ok(false);
+    }
+    tx.query(
+        "UPDATE delivery_runs SET sent = $3, failed = $4, skipped = $5, uncertain = $6
+         WHERE issue_id = $1 AND readers = $2 AND finished_at IS NULL",
+    )
+    .bind(issue)
+    .bind(counted.everybody)
+    .bind(counted.sent)
+    .bind(counted.failed)
+    .bind(counted.skipped)
+    .bind(counted.uncertain)
+    .execute()
+    .await?;
+    let ended = tx
+        .query(
+            "UPDATE delivery_runs SET finished_at = $2, tried_at = COALESCE(tried_at, $2), deferred = 0
+             WHERE issue_id = $1 AND finished_at IS NULL AND gathered_at IS NOT NULL",
+        )
+        .bind(issue)
+        .bind(now)
+        .execute()
+        .await?;
+    Ok(ended == 1)
+}
