@@ -200,7 +200,8 @@ async fn open_sqlite(url: &str) -> Result<Db> {
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(30))
-        .connect_with(options.clone())
+        // KiB of pages in memory. The default of two thousand reads an index of a million readers from the file again and again.
+        .connect_with(options.clone().pragma("cache_size", "-16384"))
         .await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(4)
