@@ -9,11 +9,12 @@
 //! FULL`), since a confirmation or a delivery that a power cut takes back is a promise broken.
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgPoolOptions, PgRow, Postgres};
+use sqlx::postgres::{PgArguments, PgConnection, PgPoolOptions, PgRow, Postgres};
 use sqlx::sqlite::{
-    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
 };
-use sqlx::{Arguments, Database, Encode, FromRow, Pool, Transaction, Type};
+use sqlx::{Arguments, Connection, Database, Encode, FromRow, Pool, Transaction, Type};
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ impl Db {
                 let pool = PgPoolOptions::new()
                     .max_connections(10)
                     .acquire_timeout(Duration::from_secs(10))
+                    .after_connect(|connection, _| Box::pin(end_when_frozen(connection)))
                     .connect(url)
                     .await?;
                 Ok(Db::Postgres(pool))
@@ -188,6 +190,18 @@ async fn begin_to_the_end(pool: Pool<Postgres>) -> Result<Transaction<'static, P
     tokio::spawn(async move { pool.begin().await }).await.map_err(|_| Error::WorkerCrashed)?
 }
 
+/// A process that is frozen within a transaction, or whose machine fell off the network, keeps its locks: without a limit
+/// until PostgreSQL gives its connection up, which takes hours. Nothing in Friday waits for anybody within a transaction.
+async fn end_when_frozen(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query("SET idle_in_transaction_session_timeout = '15s'").execute(connection).await.map(drop)
+}
+
+/// When a disk is full or broken, SQLite may end a transaction by itself. sqlx 0.9 then fails to roll it back and counts it
+/// as open from then on (`ConnectionWorker`, `Command::Rollback`), so that no other can begin on that connection.
+async fn is_usable(connection: &mut SqliteConnection) -> Result<bool> {
+    Ok(!connection.is_in_transaction())
+}
+
 async fn open_sqlite(url: &str) -> Result<Db> {
     let options = url
         .parse::<SqliteConnectOptions>()?
@@ -200,6 +214,7 @@ async fn open_sqlite(url: &str) -> Result<Db> {
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(30))
+        .before_acquire(|connection, _| Box::pin(is_usable(connection)))
         // KiB of pages in memory. The default of two thousand reads an index of a million readers from the file again and again.
         .connect_with(options.clone().pragma("cache_size", "-16384"))
         .await?;
