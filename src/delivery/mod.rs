@@ -3,7 +3,7 @@
 //! # The guarantee
 //!
 //! **No reader is skipped, ever. After a crash, at most as many readers as there were open connections get the issue
-//! twice; after an orderly stop, none.** The stories in `tests/stories/delivery.rs` kill the process to prove it, and a mail
+//! twice; after an orderly stop, none.** The stories in `tests/stories/faults` kill the process to prove it, and a mail
 //! server that writes down what it accepted is the judge.
 //!
 //! It holds because of four rules:

@@ -134,12 +134,13 @@ pub async fn gather(db: &Db, issue: i64, now: Moment) -> db::Result<bool> {
         tx.commit().await?;
         return Ok(false);
     };
+    // Due since ever, and not since now: were the clock set back, nobody would be due until it is here again.
     let added = tx
         .query(
             "INSERT INTO deliveries (issue_id, subscriber_id, edition, language, with_ask, discreet,
                                      state, attempts, drops, next_at, uncertain)
              SELECT $1, s.id, s.edition, COALESCE(s.language, $2), NOT s.no_asks, s.discreet,
-                    'waiting', 0, 0, $3, FALSE
+                    'waiting', 0, 0, 0, FALSE
              FROM subscriptions x JOIN subscribers s ON s.id = x.subscriber_id
              WHERE x.newsletter = $4 AND x.subscriber_id > $5 AND x.subscriber_id <= $6
                AND (s.paused_until IS NULL OR s.paused_until <= $3)
@@ -447,19 +448,24 @@ async fn mark(tx: &mut Tx, lease: i64, record: &Record) -> db::Result<u64> {
         .await
 }
 
+// A row without a lease that is due at exactly the time to be written has it written already: the commit was done, but its
+// answer was lost, and the outcome is handed in again. It must not count twice.
 macro_rules! outcome {
     ($also:literal) => {
         concat!(
             "UPDATE deliveries SET lease = NULL, state = $4, ",
             $also,
-            " WHERE issue_id = $1 AND subscriber_id = $2 AND state = 'waiting' AND (lease = $3 OR lease IS NULL)"
+            " WHERE issue_id = $1 AND subscriber_id = $2 AND state = 'waiting'
+                AND (lease = $3 OR lease IS NULL AND next_at <> COALESCE($7, next_at + 1))"
         )
     };
 }
-const LATER: &str = outcome!("code = $5, trouble = $6, next_at = $7, attempts = attempts + 1, uncertain = FALSE");
+const LATER: &str = outcome!("code = $5, trouble = $6, next_at = $7, attempts = attempts + 1");
 const DROPPED: &str = outcome!("code = $5, trouble = $6, next_at = $7, drops = drops + 1");
 const UNCERTAIN: &str = outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = TRUE");
-const DONE: &str = outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = FALSE");
+// Whoever may have it from an earlier try may still have it when a later one is refused.
+const DONE: &str =
+    outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = (uncertain AND $4 = 'failed')");
 const RETURNED: &str =
     outcome!("code = COALESCE($5, code), trouble = COALESCE($6, trouble), next_at = COALESCE($7, next_at)");
 
@@ -471,7 +477,7 @@ fn count(change: &mut Change, record: &Record) {
         }
         Outcome::Failed { .. } => {
             change.failed += 1;
-            (false, false)
+            (false, record.was_uncertain)
         }
         Outcome::Skipped => {
             change.skipped += 1;
@@ -482,8 +488,7 @@ fn count(change: &mut Change, record: &Record) {
             (false, true)
         }
         Outcome::Uncertain { next_at: Some(_) } => (true, true),
-        Outcome::Later { .. } => (true, false),
-        Outcome::Dropped { .. } => (true, record.was_uncertain),
+        Outcome::Later { .. } | Outcome::Dropped { .. } => (true, record.was_uncertain),
         Outcome::Returned { .. } => (record.was_deferred, record.was_uncertain),
     };
     change.deferred += i64::from(deferred) - i64::from(record.was_deferred);
@@ -538,7 +543,7 @@ pub async fn retry(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<i64> {
     if again > 0 {
         tx.query(
             "UPDATE delivery_runs SET finished_at = NULL, failed = failed - $2, uncertain =
-                (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'waiting' AND trouble = 'uncertain')
+                (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'waiting' AND uncertain)
              WHERE issue_id = $1",
         )
         .bind(issue)

@@ -21,7 +21,7 @@ pub async fn count(db: &Db, issue: i64) -> db::Result<Counted> {
     db.read(
         "SELECT COUNT(*) AS everybody, COUNT(*) FILTER (WHERE state = 'sent') AS sent,
                 COUNT(*) FILTER (WHERE state = 'failed') AS failed, COUNT(*) FILTER (WHERE state = 'skipped') AS skipped,
-                COUNT(*) FILTER (WHERE state = 'failed' AND trouble = 'uncertain') AS uncertain
+                COUNT(*) FILTER (WHERE state = 'failed' AND uncertain) AS uncertain
          FROM deliveries WHERE issue_id = $1",
     )
     .bind(issue)
