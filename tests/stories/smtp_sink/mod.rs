@@ -3,15 +3,18 @@
 //!
 //! A mail counts as accepted from the moment before its 250 is answered. Whether a client that is killed has heard that
 //! answer is exactly what the stories are about.
+//!
+//! It offers PIPELINING, as nearly every server does, and is strict about the order of commands: what a client says at the
+//! wrong place is refused and counted ([`Sink::nonsense`]).
+
+mod talk;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -20,6 +23,10 @@ use tokio::time::Instant;
 pub enum Step {
     /// Instead of the greeting.
     Greeting,
+    /// At EHLO.
+    Hello,
+    /// At AUTH.
+    Auth,
     /// At MAIL FROM.
     Mail,
     /// At RCPT TO.
@@ -39,6 +46,8 @@ pub enum Fault {
     Drop,
     /// The connection is closed without an answer and nothing was accepted, even after the dot.
     Lose,
+    /// The usual answer, with a pause before each of its octets.
+    Drip(Duration),
 }
 
 /// When.
@@ -48,6 +57,8 @@ pub enum When {
     Times(usize),
     /// For recipients that contain this text, always.
     For(&'static str),
+    /// Always, once so many mails were accepted.
+    After(usize),
     /// Always.
     Always,
 }
@@ -73,13 +84,20 @@ pub struct Accepted {
 
 #[derive(Default)]
 struct Inner {
+    /// PIPELINING is not offered.
+    one_by_one: AtomicBool,
+    broken_tls: bool,
+    /// The only name and password that are let in, where there are any.
+    login: Option<(&'static str, &'static str)>,
     rules: Mutex<Vec<Rule>>,
     accepted: Mutex<Vec<Accepted>>,
+    asked: Mutex<BTreeMap<String, usize>>,
     delay: Mutex<Duration>,
     keep_raw: AtomicBool,
-    connections: AtomicUsize,
-    most_at_once: AtomicUsize,
+    open: AtomicUsize,
+    nonsense: AtomicUsize,
     more: Notify,
+    fewer: Notify,
 }
 
 /// The server. It lives as long as the test's runtime.
@@ -92,21 +110,35 @@ pub struct Sink {
 impl Sink {
     /// Starts one on a free port of loopback.
     pub async fn start() -> Sink {
+        Sink::serve(Inner::default()).await
+    }
+
+    /// One that offers STARTTLS, and after its 220 says something that is not TLS.
+    pub async fn with_broken_tls() -> Sink {
+        Sink::serve(Inner { broken_tls: true, ..Inner::default() }).await
+    }
+
+    /// One that lets nobody send who does not sign in with this name and password.
+    pub async fn behind(name: &'static str, password: &'static str) -> Sink {
+        Sink::serve(Inner { login: Some((name, password)), ..Inner::default() }).await
+    }
+
+    async fn serve(inner: Inner) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let inner = Arc::new(Inner::default());
+        let inner = Arc::new(inner);
         inner.keep_raw.store(true, Ordering::SeqCst);
         let begun = Instant::now();
         let serving = inner.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                serving.open.fetch_add(1, Ordering::SeqCst);
                 let inner = serving.clone();
                 tokio::spawn(async move {
-                    let open = inner.connections.fetch_add(1, Ordering::SeqCst) + 1;
-                    inner.most_at_once.fetch_max(open, Ordering::SeqCst);
                     // A client that goes away in the middle is what many stories do.
-                    let _ = converse(&inner, stream, begun).await;
-                    inner.connections.fetch_sub(1, Ordering::SeqCst);
+                    let _ = talk::converse(&inner, stream, begun).await;
+                    inner.open.fetch_sub(1, Ordering::SeqCst);
+                    inner.fewer.notify_waiters();
                 });
             }
         });
@@ -116,6 +148,21 @@ impl Sink {
     /// The setting for a client: `smtp://127.0.0.1:PORT?tls=none&connections=N`.
     pub fn url(&self, connections: usize) -> String {
         format!("smtp://{}?tls=none&connections={connections}", self.address)
+    }
+
+    /// The setting for a client that signs in.
+    pub fn url_as(&self, name: &str, password: &str) -> String {
+        format!("smtp://{name}:{password}@{}?tls=none&connections=2", self.address)
+    }
+
+    /// The setting for a client that insists on encryption: `smtp`, by STARTTLS, or `smtps`, from the first octet.
+    pub fn url_encrypted(&self, scheme: &str) -> String {
+        format!("{scheme}://{}?connections=2", self.address)
+    }
+
+    /// Offers PIPELINING to the connections to come, or does not.
+    pub fn pipelining(&self, offered: bool) {
+        self.inner.one_by_one.store(!offered, Ordering::SeqCst);
     }
 
     /// Adds a fault. The first that fits happens.
@@ -162,31 +209,62 @@ impl Sink {
         self.inner.accepted.lock().unwrap().len()
     }
 
-    /// Waits until so many were accepted; panics after half a minute.
+    /// How often each recipient was named in a RCPT, whatever was answered.
+    pub fn asked(&self) -> BTreeMap<String, usize> {
+        self.inner.asked.lock().unwrap().clone()
+    }
+
+    /// How often something was said that belongs nowhere, or not there.
+    pub fn nonsense(&self) -> usize {
+        self.inner.nonsense.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many were accepted; panics after two minutes, which is long for a busy machine.
     pub async fn wait_for(&self, count: usize) {
-        let enough = async {
-            loop {
-                let more = self.inner.more.notified();
-                if self.count() >= count {
-                    return;
-                }
-                more.await;
-            }
-        };
-        if tokio::time::timeout(Duration::from_secs(30), enough).await.is_err() {
-            panic!("only {} of {count} mails were accepted in half a minute", self.count());
+        let enough = until(&self.inner.more, || self.count() >= count);
+        if tokio::time::timeout(Duration::from_secs(120), enough).await.is_err() {
+            panic!("only {} of {count} mails were accepted in two minutes", self.count());
         }
+    }
+
+    /// Waits until nobody is connected: everything that a killed client had handed over is then accepted or dropped.
+    pub async fn wait_until_quiet(&self) {
+        let quiet = until(&self.inner.fewer, || self.inner.open.load(Ordering::SeqCst) == 0);
+        assert!(tokio::time::timeout(Duration::from_secs(30), quiet).await.is_ok(), "somebody is still connected");
+    }
+}
+
+async fn until(changed: &Notify, enough: impl Fn() -> bool) {
+    loop {
+        let change = changed.notified();
+        if enough() {
+            return;
+        }
+        change.await;
     }
 }
 
 impl Inner {
+    /// What EHLO is answered with.
+    fn offers(&self) -> String {
+        let mut lines = vec!["sink"];
+        lines.extend((!self.one_by_one.load(Ordering::SeqCst)).then_some("PIPELINING"));
+        lines.extend(self.broken_tls.then_some("STARTTLS"));
+        lines.extend(self.login.map(|_| "AUTH PLAIN"));
+        lines.push("8BITMIME");
+        let lines: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
+        lines + "250 ENHANCEDSTATUSCODES"
+    }
+
     fn fault(&self, step: Step, recipient: &str) -> Option<Fault> {
+        let accepted = self.accepted.lock().unwrap().len();
         let mut rules = self.rules.lock().unwrap();
         let at = rules.iter().position(|rule| {
             rule.step == step
                 && match rule.when {
                     When::Times(n) => n > 0,
                     When::For(part) => recipient.contains(part),
+                    When::After(n) => accepted >= n,
                     When::Always => true,
                 }
         })?;
@@ -203,120 +281,4 @@ impl Inner {
         self.accepted.lock().unwrap().push(mail);
         self.more.notify_waiters();
     }
-}
-
-/// How an answer went.
-#[derive(PartialEq)]
-enum Said {
-    /// As it should.
-    Fine,
-    /// Something else was said.
-    Refused,
-    /// The connection is to be closed.
-    Closed,
-}
-
-async fn converse(inner: &Inner, stream: TcpStream, begun: Instant) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read);
-    let (mut from, mut to) = (String::new(), String::new());
-    let mut said = answer(inner, Step::Greeting, "", "220 sink ESMTP", &mut write).await?;
-    let mut line = Vec::new();
-    while said != Said::Closed {
-        line.clear();
-        if lines.read_until(b'\n', &mut line).await? == 0 {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        said = match text.get(..4).unwrap_or(&text).to_uppercase().as_str() {
-            "EHLO" => say(&mut write, "250-sink\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES").await?,
-            "MAIL" => {
-                from = between(&text);
-                answer(inner, Step::Mail, "", "250 2.1.0 ok", &mut write).await?
-            }
-            "RCPT" => {
-                to = between(&text);
-                answer(inner, Step::Rcpt, &to, "250 2.1.5 ok", &mut write).await?
-            }
-            "DATA" => match answer(inner, Step::Data, &to, "354 go on", &mut write).await? {
-                Said::Fine => {
-                    let raw = body(&mut lines).await?;
-                    after_dot(
-                        inner,
-                        Accepted { from: from.clone(), to: to.clone(), raw, at: begun.elapsed() },
-                        &mut write,
-                    )
-                    .await?
-                }
-                other => other,
-            },
-            "QUIT" => {
-                say(&mut write, "221 2.0.0 bye").await?;
-                Said::Closed
-            }
-            _ => say(&mut write, "250 2.0.0 ok").await?,
-        };
-    }
-    Ok(())
-}
-
-async fn say(write: &mut OwnedWriteHalf, line: &str) -> std::io::Result<Said> {
-    write.write_all(format!("{line}\r\n").as_bytes()).await?;
-    Ok(Said::Fine)
-}
-
-/// Says what belongs here, or what a fault wants.
-async fn answer(inner: &Inner, step: Step, to: &str, usual: &str, write: &mut OwnedWriteHalf) -> std::io::Result<Said> {
-    match inner.fault(step, to) {
-        None => say(write, usual).await,
-        Some(Fault::Say(line)) => {
-            say(write, line).await?;
-            Ok(if line.starts_with("421") || step == Step::Greeting { Said::Closed } else { Said::Refused })
-        }
-        Some(Fault::Drop | Fault::Lose) => Ok(Said::Closed),
-    }
-}
-
-async fn after_dot(inner: &Inner, mail: Accepted, write: &mut OwnedWriteHalf) -> std::io::Result<Said> {
-    let delay = *inner.delay.lock().unwrap();
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
-    let fault = inner.fault(Step::Dot, &mail.to);
-    if matches!(fault, None | Some(Fault::Drop)) {
-        inner.accept(mail);
-    }
-    match fault {
-        None => say(write, "250 2.0.0 taken").await,
-        Some(Fault::Say(line)) => {
-            say(write, line).await?;
-            Ok(if line.starts_with("421") { Said::Closed } else { Said::Refused })
-        }
-        Some(Fault::Drop | Fault::Lose) => Ok(Said::Closed),
-    }
-}
-
-/// Reads up to the line with the one dot.
-async fn body(lines: &mut BufReader<OwnedReadHalf>) -> std::io::Result<Vec<u8>> {
-    let mut raw = Vec::new();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if lines.read_until(b'\n', &mut line).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        if line == b".\r\n" {
-            return Ok(raw);
-        }
-        raw.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
-    }
-}
-
-/// `<anna@example.org>` without its brackets.
-fn between(line: &str) -> String {
-    line.split_once('<')
-        .and_then(|(_, rest)| rest.split_once('>'))
-        .map(|(inner, _)| inner.to_owned())
-        .unwrap_or_default()
 }
