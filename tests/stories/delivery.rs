@@ -1,133 +1,18 @@
 //! How an issue goes out, judged by what a mail server accepted.
 
 use crate::house::{House, story};
+use crate::sending::{
+    NO_WINDOW, WEEKLY, at_clock, draft, header, readers, run_of, seed, started, state, through, work,
+};
 use crate::smtp_sink::{Fault, Sink, Step, When};
-use friday::address::Address;
-use friday::app::{App, Shared};
-use friday::clock::{Clock, DAY, Moment};
-use friday::config::Config;
-use friday::db;
+use friday::clock::{Clock, DAY};
 use friday::delivery::acts::{self, ActError};
 use friday::delivery::lease::LEASE;
-use friday::delivery::store::{self, Run, progress};
+use friday::delivery::store::{self, progress};
 use friday::delivery::{outcome, send, task};
-use friday::digest::{self, State};
-use friday::keys::{Drawer, Keys};
-use friday::mail::Mailer;
+use friday::digest::State;
 use friday::staff::Actor;
-use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-pub(crate) const WEEKLY: &str = "weekly";
-const NO_WINDOW: Duration = Duration::ZERO;
-
-/// A Friday that sends through this sink, on a house's database, at a house's time.
-pub(crate) fn through(house: &House, sink: &Sink, connections: usize, settings: &[(&str, &str)]) -> Shared {
-    at_clock(house, sink, connections, settings, house.app.clock.clone())
-}
-
-fn at_clock(house: &House, sink: &Sink, connections: usize, settings: &[(&str, &str)], clock: Clock) -> Shared {
-    let mut environment: BTreeMap<String, String> =
-        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    environment.insert("FRIDAY_SMTP_URL".to_owned(), sink.url(connections));
-    let read = Config::from_sources(environment, None).unwrap();
-    let config = Config {
-        smtp: read.smtp,
-        send_rate: read.send_rate,
-        domain_rate: read.domain_rate,
-        ..house.app.config.clone()
-    };
-    let mailer = Mailer::from_config(&config, &clock);
-    App::assemble(config, house.app.db.clone(), keys(house), mailer, clock)
-}
-
-fn keys(house: &House) -> Keys {
-    Keys::open_or_create(&house.app.config.key_file).unwrap()
-}
-
-/// Readers `0@…`, `1@…`, spread over some domains, all of the weekly digest.
-pub(crate) async fn readers(house: &House, count: usize) -> Vec<i64> {
-    let domains = ["example.org", "example.net", "example.com", "mail.example"];
-    let addresses = (0..count).map(|n| format!("reader-{n}@{}", domains[n % domains.len()]));
-    seed(house, &addresses.collect::<Vec<_>>()).await
-}
-
-async fn seed(house: &House, addresses: &[String]) -> Vec<i64> {
-    let mut ids = Vec::new();
-    let mut tx = house.app.db.begin().await.unwrap();
-    for address in addresses {
-        let (id, address) = (db::new_id(), Address::parse(address).unwrap());
-        tx.query(
-            "INSERT INTO subscribers (id, address_sealed, address_index, edition, discreet, no_asks)
-             VALUES ($1, $2, $3, 'links', FALSE, FALSE)",
-        )
-        .bind(id)
-        .bind(house.app.keys.seal(Drawer::Subscribers, &id.to_be_bytes(), address.as_str().as_bytes()))
-        .bind(house.app.keys.index(Drawer::Subscribers, &address))
-        .execute()
-        .await
-        .unwrap();
-        tx.query(
-            "INSERT INTO subscriptions (subscriber_id, newsletter, consent_id, consent_week) VALUES ($1, $2, NULL, 0)",
-        )
-        .bind(id)
-        .bind(WEEKLY)
-        .execute()
-        .await
-        .unwrap();
-        ids.push(id);
-    }
-    tx.commit().await.unwrap();
-    ids
-}
-
-/// A draft that could go out.
-pub(crate) async fn draft(app: &Shared) -> i64 {
-    let now = app.clock.now();
-    let mut tx = app.db.begin().await.unwrap();
-    let id = digest::store::create(&mut tx, now, WEEKLY, "Пятница, the week").await.unwrap();
-    let draft = digest::Draft {
-        subject: "Пятница, the week".to_owned(),
-        introduction: "Good morning. An *introduction* with = and ё.\n\n.A dot begins this line.".to_owned(),
-        ..digest::Draft::default()
-    };
-    let (seen,): (Moment,) = tx.query("SELECT changed_at FROM issues WHERE id = $1").bind(id).one().await.unwrap();
-    digest::store::save(&mut tx, now, id, seen, &draft).await.unwrap();
-    tx.commit().await.unwrap();
-    id
-}
-
-/// A draft that has been sent off.
-pub(crate) async fn started(app: &Shared) -> i64 {
-    let id = draft(app).await;
-    acts::send(app, Actor::Cli, id, None, NO_WINDOW).await.unwrap();
-    id
-}
-
-/// Runs the room's tasks until none finds work.
-pub(crate) async fn work(app: &Shared) {
-    loop {
-        let clock = task::clock(app).await.unwrap();
-        let sent = send::run(app).await.unwrap();
-        if !clock && !sent {
-            return;
-        }
-    }
-}
-
-pub(crate) async fn run_of(app: &Shared, id: i64) -> Run {
-    store::run(&app.db, id).await.unwrap().unwrap()
-}
-
-pub(crate) async fn state(app: &Shared, id: i64) -> State {
-    digest::store::issue(&app.db, id).await.unwrap().unwrap().state
-}
-
-fn header<'a>(raw: &'a str, name: &str) -> Vec<&'a str> {
-    let head = raw.split("\r\n\r\n").next().unwrap();
-    head.split("\r\n").filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
-}
 
 story!(every_reader_gets_one_mail_with_the_headers_of_the_contract, async |house: House| {
     let sink = Sink::start().await;
@@ -297,70 +182,6 @@ story!(a_server_that_says_later_for_two_days_is_given_up, async |house: House| {
     }
     let run = run_of(&app, id).await;
     assert_eq!((tries, run.failed, run.deferred), (outcome::RETRY.len() + 1, 1, 0));
-});
-
-story!(a_connection_that_fails_anywhere_costs_no_reader_anything, async |house: House| {
-    for (step, fault) in [
-        (Step::Greeting, Fault::Drop),
-        (Step::Greeting, Fault::Say("554 5.3.2 no service")),
-        (Step::Mail, Fault::Drop),
-        (Step::Mail, Fault::Say("421 4.3.2 closing")),
-        (Step::Rcpt, Fault::Drop),
-        (Step::Rcpt, Fault::Say("421 4.7.0 too many connections")),
-        (Step::Data, Fault::Drop),
-        (Step::Data, Fault::Say("421 4.3.0 out of disk")),
-        (Step::Dot, Fault::Say("421 4.3.0 later")),
-    ] {
-        let sink = Sink::start().await;
-        let app = through(&house, &sink, 3, &[]);
-        house.app.db.write("DELETE FROM subscriptions").execute().await.unwrap();
-        house.app.db.write("DELETE FROM subscribers").execute().await.unwrap();
-        readers(&house, 30).await;
-        sink.fail(step, When::Times(7), fault.clone());
-        let id = started(&app).await;
-        for _ in 0..20 {
-            work(&app).await;
-            house.app.clock.advance(Duration::from_secs(3 * 60));
-        }
-        let run = run_of(&app, id).await;
-        assert_eq!((run.sent, run.failed, run.uncertain), (30, 0, 0), "{step:?} {fault:?}");
-        assert_eq!((sink.by_recipient().len(), sink.doubled()), (30, 0), "{step:?} {fault:?}");
-        assert_eq!(state(&app, id).await, State::Sent, "{step:?} {fault:?}");
-    }
-});
-
-story!(a_mail_server_that_is_away_costs_nobody_anything_and_staff_see_it, async |house: House| {
-    let sink = Sink::start().await;
-    let app = through(&house, &sink, 3, &[]);
-    readers(&house, 5).await;
-    sink.fail(Step::Greeting, When::Always, Fault::Drop);
-    let id = started(&app).await;
-    for _ in 0..5 {
-        work(&app).await;
-        house.app.clock.advance(Duration::from_secs(60));
-    }
-    let run = run_of(&app, id).await;
-    assert_eq!((run.untried(), run.deferred, run.failed), (5, 0, 0));
-    let events = progress::events(&app.db, id).await.unwrap();
-    let away = events.iter().filter(|event| event.what.contains("mail server is away")).count();
-    assert_eq!(away, 1, "{events:?}");
-    sink.heal();
-    work(&app).await;
-    assert_eq!((sink.count(), state(&app, id).await), (5, State::Sent));
-});
-
-story!(one_reader_over_whom_every_connection_breaks_holds_up_nobody, async |house: House| {
-    let sink = Sink::start().await;
-    let app = through(&house, &sink, 1, &[]);
-    readers(&house, 20).await;
-    sink.fail(Step::Rcpt, When::For("reader-0@"), Fault::Drop);
-    let id = started(&app).await;
-    for _ in 0..4 {
-        work(&app).await;
-    }
-    let run = run_of(&app, id).await;
-    assert_eq!((run.sent, run.deferred, run.failed), (19, 1, 0));
-    assert_eq!(sink.count(), 19);
 });
 
 story!(an_answer_lost_after_the_dot_is_asked_for_once_more_under_the_same_message_id, async |house: House| {
@@ -653,88 +474,4 @@ story!(what_is_kept_of_a_run_names_nobody_and_is_forgotten_but_for_the_counts, a
     let rows = app.db.read("SELECT COUNT(*) FROM deliveries").one::<(i64,)>().await.unwrap().0;
     let run = run_of(&app, id).await;
     assert_eq!((rows, run.readers, run.sent, run.failed, run.forgotten_at.is_some()), (0, 60, 59, 1, true));
-});
-
-/// A Friday in a process of its own, which works and serves nothing.
-fn process(house: &House, sink: &Sink, connections: usize) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_friday"))
-        .arg("work")
-        .env_clear()
-        .env("FRIDAY_DATABASE_URL", house.database_url())
-        .env("FRIDAY_KEY_FILE", &house.app.config.key_file)
-        .env("FRIDAY_SMTP_URL", sink.url(connections))
-        .env("FRIDAY_LOG", "warn")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-async fn until_sent(app: &Shared, id: i64) {
-    for _ in 0..1_200 {
-        if state(app, id).await == State::Sent {
-            return;
-        }
-        // Another process does the work: there is nothing here to wait for but time.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("not sent after a minute: {:?}", run_of(app, id).await);
-}
-
-/// A process that was killed has let its lease run out twenty seconds later. Here they pass at once.
-async fn twenty_seconds_pass(app: &Shared) {
-    app.db.write("UPDATE delivery_leases SET until = 0").execute().await.unwrap();
-}
-
-const MANY: usize = 10_000;
-const LINES: usize = 10;
-
-story!(
-    kill_9_in_the_middle_of_ten_thousand_skips_nobody_and_doubles_no_more_than_there_were_connections,
-    async |house: House| {
-        let sink = Sink::start().await;
-        sink.forget_bodies();
-        let app = at_clock(&house, &sink, LINES, &[], Clock::system());
-        readers(&house, MANY).await;
-        let id = started(&app).await;
-        let mut kills = 0;
-        for at in [MANY / 10, MANY / 2, MANY * 9 / 10] {
-            let mut child = process(&house, &sink, LINES);
-            sink.wait_for(at).await;
-            child.kill().unwrap();
-            child.wait().unwrap();
-            kills += 1;
-            twenty_seconds_pass(&app).await;
-        }
-        let mut child = process(&house, &sink, LINES);
-        until_sent(&app, id).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let run = run_of(&app, id).await;
-        assert_eq!(sink.by_recipient().len(), MANY, "nobody is missing");
-        assert!(sink.doubled() <= kills * LINES, "{} doubled after {kills} kills", sink.doubled());
-        assert_eq!((run.readers, run.sent, run.failed), (MANY as i64, MANY as i64, 0));
-    }
-);
-
-story!(an_orderly_stop_doubles_nobody, async |house: House| {
-    let sink = Sink::start().await;
-    sink.forget_bodies();
-    let app = at_clock(&house, &sink, LINES, &[], Clock::system());
-    readers(&house, 2_000).await;
-    let id = started(&app).await;
-    for at in [100, 900] {
-        let mut child = process(&house, &sink, LINES);
-        sink.wait_for(at).await;
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
-        assert!(ended.success(), "{ended}");
-        let leases = app.db.read("SELECT COUNT(*) FROM delivery_leases").one::<(i64,)>().await.unwrap().0;
-        assert_eq!(leases, 0, "the lease is given back: nobody has to wait for it");
-    }
-    let mut child = process(&house, &sink, LINES);
-    until_sent(&app, id).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!((sink.by_recipient().len(), sink.doubled()), (2_000, 0));
 });

@@ -93,7 +93,11 @@ impl House {
     }
 
     async fn on(url: Option<String>) -> House {
-        let folder = tempfile::tempdir().unwrap();
+        House::at(tempfile::tempdir().unwrap(), url).await
+    }
+
+    /// A house in a folder that may hold the files of another one: its key, and SQLite's.
+    pub async fn at(folder: tempfile::TempDir, url: Option<String>) -> House {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         environment

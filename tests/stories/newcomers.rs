@@ -1,6 +1,6 @@
 //! Who confirms while an issue goes out gets it too, once.
 
-use crate::delivery::{WEEKLY, draft, readers, run_of, started, state, through, work};
+use crate::sending::{WEEKLY, draft, readers, run_of, started, state, through, work};
 use crate::house::{House, story};
 use crate::smtp_sink::{Fault, Sink, Step, When};
 use friday::app::Shared;
