@@ -1,7 +1,7 @@
 //! Who confirms while an issue goes out gets it too, once.
 
-use crate::sending::{WEEKLY, draft, readers, run_of, started, state, through, work};
 use crate::house::{House, story};
+use crate::sending::{WEEKLY, draft, readers, run_of, started, state, through, work};
 use crate::smtp_sink::{Fault, Sink, Step, When};
 use friday::app::Shared;
 use friday::clock::DAY;
