@@ -402,8 +402,12 @@ async fn figures(
         figures.push(("Readers", number(run.readers), "in all editions".to_owned()));
     }
     figures.push(("Accepted", number(run.sent), format!("{} of those tried", percent(run.sent, run.tried()))));
-    if run.finished_at.is_none() {
-        let next = next_try.map_or_else(|| "nobody waits for another try".to_owned(), |at| format!("next try {at}"));
+    if run.finished_at.is_none() || run.deferred > 0 {
+        let next = match next_try {
+            _ if run.finished_at.is_some() => "will not be tried again".to_owned(),
+            Some(at) => format!("next try {at}"),
+            None => "nobody waits for another try".to_owned(),
+        };
         figures.push(("Deferred", number(run.deferred), next));
     }
     let failed = if run.failed == 0 { "nobody" } else { "by reason below" };

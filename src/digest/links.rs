@@ -1,7 +1,7 @@
 //! The links of an issue, and whether they answer.
 //!
 //! Every distinct link that a reader could follow is asked once, as a reader's browser would ask it. Hosts of a private
-//! network are not asked (see [`articles::fetch`]): a link that leads there leads readers nowhere.
+//! network are not asked (see [`crate::articles::fetch`]): a link that leads there leads readers nowhere.
 
 use crate::app::App;
 use crate::articles::fetch::{FetchError, Fetcher};

@@ -68,6 +68,9 @@ impl Server {
         self.good("the greeting", greeting)?;
         let mut offers = self.hello(&mut wire).await?;
         if self.settings.tls == Tls::Required {
+            if !offers.lines.iter().any(|line| line.trim().eq_ignore_ascii_case("STARTTLS")) {
+                return Err(self.refused("STARTTLS", "it does not offer it"));
+            }
             self.ask(&mut wire, "STARTTLS", "STARTTLS\r\n").await?;
             wire = self.encrypted(wire, "STARTTLS").await?;
             // RFC 3207, 4.2: what was offered in clear is forgotten.
