@@ -41,8 +41,8 @@ pub enum Outcome {
     Skipped,
     /// Not tried: given back, for this time.
     Returned {
-        /// When it is due; `None`: as before.
-        next_at: Option<Moment>,
+        /// When it is due.
+        next_at: Moment,
     },
 }
 

@@ -4,10 +4,11 @@
 //! slower the disk, the more of them share a commit. The recorder never gives up: when the database is away the
 //! connections wait, since a mail whose outcome is lost would go out twice.
 
+use super::job::InHand;
 use super::lease::Lease;
 use super::outcome::Outcome;
 use super::store::progress::{self, DomainChange};
-use super::store::{self, Record};
+use super::store::record::{self, Record, Written};
 use crate::app::Shared;
 use crate::db;
 use crate::subscribers;
@@ -29,6 +30,8 @@ const AWAY: Duration = Duration::from_millis(500);
 pub struct Entry {
     /// What to write.
     pub record: Record,
+    /// The batch that is in hand until then.
+    pub in_hand: Arc<InHand>,
     /// The receiving domain, where the address was opened.
     pub domain: Option<Domain>,
     /// Told whether the issue is still to be sent, once it is on disk.
@@ -44,75 +47,89 @@ pub struct Domain {
     pub name: Arc<str>,
 }
 
-type Domains = HashMap<(i64, i64), (Arc<str>, DomainChange)>;
+/// What is to be added to the counts of each domain, by issue and mark.
+type Sums = HashMap<(i64, i64), (Arc<str>, DomainChange)>;
 
 /// Writes until the last sender is gone.
 pub async fn record(app: Shared, lease: Arc<Lease>, mut entries: mpsc::Receiver<Entry>) {
-    let mut domains = Domains::new();
+    let mut recorder = Recorder { app, lease, sums: Sums::new(), nth: 1 };
     let mut flushed = Instant::now();
     let mut group = Vec::with_capacity(GROUP);
     while entries.recv_many(&mut group, GROUP).await > 0 {
-        for entry in &group {
-            add_up(&mut domains, entry);
-        }
         let due = Instant::now().duration_since(flushed) >= DOMAINS_EVERY;
-        let records: Vec<Record> = group.iter().map(|e| e.record.clone()).collect();
-        let still = write(&app, &lease, &records, if due { Some(&domains) } else { None }).await;
+        let written = recorder.write(&group, due).await;
         if due {
-            domains.clear();
             flushed = Instant::now();
         }
         for entry in group.drain(..) {
+            recorder.add_up(&entry, &written);
+            // It is on disk: from here on others may have the batch.
+            drop(entry.in_hand);
             // A connection that is gone does not mind.
-            let _ = entry.done.send(still.get(&entry.record.issue).copied().unwrap_or(false));
+            let _ = entry.done.send(written.still.get(&entry.record.issue).copied().unwrap_or(false));
         }
     }
-    if !domains.is_empty() {
-        write(&app, &lease, &[], Some(&domains)).await;
+    if !recorder.sums.is_empty() {
+        recorder.write(&[], true).await;
     }
 }
 
-/// Commits a group, however long that takes.
-async fn write(app: &Shared, lease: &Lease, records: &[Record], domains: Option<&Domains>) -> HashMap<i64, bool> {
-    loop {
-        match try_write(app, lease, records, domains).await {
-            Ok(still) => return still,
-            Err(error) => {
-                tracing::warn!(%error, outcomes = records.len(), "outcomes cannot be written down; sending waits");
-                tokio::time::sleep(AWAY).await;
+struct Recorder {
+    app: Shared,
+    lease: Arc<Lease>,
+    sums: Sums,
+    /// Which sums these are: a commit whose answer is lost must not add them twice.
+    nth: i64,
+}
+
+impl Recorder {
+    /// Commits a group, and the sums where they are due, however long that takes.
+    async fn write(&mut self, group: &[Entry], with_sums: bool) -> Written {
+        let records: Vec<Record> = group.iter().map(|entry| entry.record.clone()).collect();
+        loop {
+            match self.try_write(&records, with_sums).await {
+                Ok(written) => {
+                    if with_sums {
+                        self.sums.clear();
+                        self.nth += 1;
+                    }
+                    return written;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, outcomes = records.len(), "outcomes cannot be written down; sending waits");
+                    tokio::time::sleep(AWAY).await;
+                }
             }
         }
     }
-}
 
-async fn try_write(
-    app: &Shared,
-    lease: &Lease,
-    records: &[Record],
-    domains: Option<&Domains>,
-) -> db::Result<HashMap<i64, bool>> {
-    let mut tx = app.db.begin().await?;
-    let still = store::record(&mut tx, lease.id, records).await?;
-    for record in records.iter().filter(|r| matches!(r.outcome, Outcome::Failed { gone: true, .. })) {
-        subscribers::store::suppress(&mut tx, record.addressee, subscribers::Reason::Bounced, app.clock.now()).await?;
+    async fn try_write(&self, records: &[Record], with_sums: bool) -> db::Result<Written> {
+        let mut tx = self.app.db.begin().await?;
+        let written = record::record(&mut tx, self.lease.id, records).await?;
+        for record in records.iter().filter(|r| matches!(r.outcome, Outcome::Failed { gone: true, .. })) {
+            let (reader, why) = (record.addressee, subscribers::Reason::Bounced);
+            subscribers::store::suppress(&mut tx, reader, why, self.app.clock.now()).await?;
+        }
+        if with_sums && progress::is_new_sum(&mut tx, self.lease.id, self.nth).await? {
+            for ((issue, mark), (name, change)) in &self.sums {
+                progress::add_domain(&mut tx, &self.app.keys, *issue, *mark, name, change).await?;
+            }
+        }
+        tx.commit().await?;
+        for record in records {
+            metrics::counter!("friday_deliveries_total", "outcome" => record.outcome.name()).increment(1);
+        }
+        Ok(written)
     }
-    for ((issue, mark), (name, change)) in domains.into_iter().flatten() {
-        progress::add_domain(&mut tx, &app.keys, *issue, *mark, name, change).await?;
-    }
-    tx.commit().await?;
-    for record in records {
-        metrics::counter!("friday_deliveries_total", "outcome" => record.outcome.name()).increment(1);
-    }
-    Ok(still)
-}
 
-fn add_up(domains: &mut Domains, entry: &Entry) {
-    let Some(domain) = &entry.domain else { return };
-    let change = DomainChange::of(&entry.record);
-    if !change.is_nothing() {
-        let sums = domains
-            .entry((entry.record.issue, domain.mark))
-            .or_insert_with(|| (domain.name.clone(), DomainChange::default()));
-        sums.1.add(change);
+    /// Adds an outcome to the sums, if it was new.
+    fn add_up(&mut self, entry: &Entry, written: &Written) {
+        let Some(domain) = &entry.domain else { return };
+        let change = DomainChange::of(&entry.record);
+        if written.counted.contains(&(entry.record.issue, entry.record.reader)) && !change.is_nothing() {
+            let key = (entry.record.issue, domain.mark);
+            let sums = self.sums.entry(key).or_insert_with(|| (domain.name.clone(), DomainChange::default()));
+            sums.1.add(change);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::acts::{self, ActError};
 use super::notice::{self, News};
-use super::store::{self, ending, progress, rounds};
+use super::store::{self, batches, ending, gather, progress, rounds};
 use super::{KEPT, newcomers, schedule, send};
 use crate::app::Shared;
 use crate::clock::Moment;
@@ -37,13 +37,13 @@ pub async fn clock(app: &Shared) -> Result<bool, ActError> {
         begin(app, issue, at).await?;
         found = true;
     }
-    for (issue,) in store::ungathered(&app.db).await? {
-        while !app.stop.is_cancelled() && store::gather(&app.db, issue, now).await? {}
+    for (issue,) in gather::ungathered(&app.db).await? {
+        while !app.stop.is_cancelled() && gather::gather(&app.db, issue, now).await? {}
         found = true;
         app.wake(SEND);
     }
     for (issue, _) in store::sending(&app.db).await? {
-        match store::next_due(&app.db, issue).await? {
+        match batches::next_due(&app.db, issue).await? {
             None => found |= finish(app, issue).await?,
             Some(_) => first_round(app, issue).await?,
         }
@@ -106,6 +106,7 @@ async fn finish(app: &Shared, id: i64) -> db::Result<bool> {
     let was_out = store::run(&app.db, id).await?.is_some_and(|run| run.tried_at.is_some());
     let mut tx = app.db.begin().await?;
     if !ending::finish(&mut tx, id, counted, now).await? {
+        tx.commit().await?;
         return Ok(false);
     }
     digest::store::move_state(&mut tx, now, id, State::Sending, State::Sent).await?;

@@ -43,7 +43,9 @@ pub async fn mails_waiting(db: &Db) -> Result<i64> {
 
 /// Readers who wait for an issue that is going out.
 pub async fn deliveries_waiting(db: &Db) -> Result<i64> {
-    count(db.read("SELECT COUNT(*) FROM deliveries WHERE state = 'waiting'").one().await)
+    let waiting = "SELECT CAST(COALESCE(SUM(readers - sent - failed - skipped), 0) AS BIGINT)
+                   FROM delivery_runs WHERE finished_at IS NULL";
+    count(db.read(waiting).one().await)
 }
 
 /// Feeds whose last reading failed.

@@ -1,14 +1,12 @@
 //! How an issue goes out, judged by what a mail server accepted.
 
 use crate::house::{House, story};
-use crate::sending::{
-    NO_WINDOW, WEEKLY, at_clock, draft, header, readers, run_of, seed, started, state, through, work,
-};
+use crate::sending::{NO_WINDOW, at_clock, draft, header, readers, run_of, seed, started, state, through, work};
 use crate::smtp_sink::{Fault, Sink, Step, When};
 use friday::clock::{Clock, DAY};
 use friday::delivery::acts::{self, ActError};
 use friday::delivery::lease::LEASE;
-use friday::delivery::store::{self, progress};
+use friday::delivery::store::progress;
 use friday::delivery::{outcome, send, task};
 use friday::digest::State;
 use friday::staff::Actor;
@@ -287,7 +285,7 @@ story!(pause_stops_within_a_mail_for_each_connection_and_going_on_skips_nobody, 
     let after = sink.count();
     assert!(after <= at_pause + 2 * 4, "{} more after the pause", after - at_pause);
     assert!(after < 300);
-    let leased = "SELECT COUNT(*) FROM deliveries WHERE lease IS NOT NULL";
+    let leased = "SELECT COUNT(*) FROM delivery_batches WHERE lease IS NOT NULL";
     assert_eq!(house.app.db.read(leased).one::<(i64,)>().await.unwrap(), (0,), "what was leased is given back");
     work(&app).await;
     assert_eq!(sink.count(), after, "paused is paused");
@@ -392,23 +390,6 @@ story!(a_process_that_was_frozen_sends_nothing_that_another_took_over, async |ho
     sink.slow(Duration::ZERO);
     work(&other).await;
     assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&other, id).await), (200, 0, State::Sent));
-});
-
-story!(a_lease_that_has_run_out_is_not_revived, async |house: House| {
-    let (db, now) = (&house.app.db, house.app.clock.now());
-    readers(&house, 3).await;
-    let id = started(&house.app).await;
-    task::clock(&house.app).await.unwrap();
-    store::take_lease(db, 7, now + LEASE, 1).await.unwrap();
-    assert_eq!(store::claim(db, 7, id, WEEKLY, now, 10).await.unwrap().len(), 3);
-    store::take_lease(db, 8, now + LEASE, 1).await.unwrap();
-    assert_eq!(store::claim(db, 8, id, WEEKLY, now, 10).await.unwrap().len(), 0, "they are leased");
-    assert_eq!(store::renew_lease(db, 7, now, now + LEASE).await.unwrap(), Some(2));
-    let later = now + LEASE;
-    assert_eq!(store::renew_lease(db, 7, later, later + LEASE).await.unwrap(), None);
-    assert_eq!(store::free_lapsed(db, later).await.unwrap(), 2);
-    store::take_lease(db, 9, later + LEASE, 1).await.unwrap();
-    assert_eq!(store::claim(db, 9, id, WEEKLY, later, 10).await.unwrap().len(), 3, "they are free again");
 });
 
 story!(two_processes_share_the_work_and_double_nobody, async |house: House| {

@@ -4,6 +4,7 @@
 mod articles;
 mod ask;
 mod bad_days;
+mod batches;
 mod delivery;
 mod desk;
 mod digest;

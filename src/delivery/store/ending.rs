@@ -3,6 +3,7 @@
 //! A million rows are counted before the transaction, since SQLite's one writer would be busy with it for half a second. The
 //! count holds only if it has everybody in it; somebody who confirmed in between may have been added.
 
+use super::batches;
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
 
@@ -13,6 +14,7 @@ pub struct Counted {
     sent: i64,
     failed: i64,
     skipped: i64,
+    waiting: i64,
     uncertain: i64,
 }
 
@@ -21,6 +23,7 @@ pub async fn count(db: &Db, issue: i64) -> db::Result<Counted> {
     db.read(
         "SELECT COUNT(*) AS everybody, COUNT(*) FILTER (WHERE state = 'sent') AS sent,
                 COUNT(*) FILTER (WHERE state = 'failed') AS failed, COUNT(*) FILTER (WHERE state = 'skipped') AS skipped,
+                COUNT(*) FILTER (WHERE state = 'waiting') AS waiting,
                 COUNT(*) FILTER (WHERE state = 'failed' AND uncertain) AS uncertain
          FROM deliveries WHERE issue_id = $1",
     )
@@ -33,12 +36,12 @@ pub async fn count(db: &Db, issue: i64) -> db::Result<Counted> {
 pub async fn finish(tx: &mut Tx, issue: i64, counted: Counted, now: Moment) -> db::Result<bool> {
     // Held before it is looked at: on PostgreSQL somebody may be adding a newcomer at this very moment.
     tx.query("UPDATE delivery_runs SET readers = readers WHERE issue_id = $1").bind(issue).execute().await?;
-    let waiting: Option<(i64,)> = tx
-        .query("SELECT subscriber_id FROM deliveries WHERE issue_id = $1 AND state = 'waiting' LIMIT 1")
-        .bind(issue)
-        .optional()
-        .await?;
-    if waiting.is_some() {
+    if batches::anybody_waits(tx, issue).await? {
+        return Ok(false);
+    }
+    if counted.waiting > 0 {
+        // Their batches say that nobody waits, their rows say that somebody does. The rows are what holds.
+        batches::reopen(tx, issue, now).await?;
         return Ok(false);
     }
     tx.query(

@@ -87,11 +87,22 @@ pub async fn take(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<i64> {
         .bind(issue)
         .bind(language)
         .bind(now)
-        .bind(newsletter)
+        .bind(newsletter.clone())
         .execute()
         .await?;
     let added = i64::try_from(added).unwrap_or(i64::MAX);
     if added > 0 {
+        tx.query(
+            "UPDATE delivery_batches SET due_at = $2
+             WHERE issue_id = $1 AND (due_at IS NULL OR due_at > $2) AND EXISTS
+                (SELECT 1 FROM newcomers n WHERE n.newsletter = $3 AND n.subscriber_id > delivery_batches.above
+                    AND n.subscriber_id <= delivery_batches.up_to)",
+        )
+        .bind(issue)
+        .bind(now)
+        .bind(newsletter)
+        .execute()
+        .await?;
         tx.query("UPDATE delivery_runs SET readers = readers + $2 WHERE issue_id = $1")
             .bind(issue)
             .bind(added)

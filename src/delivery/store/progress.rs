@@ -2,7 +2,7 @@
 
 use super::super::NAMED_FROM;
 use super::super::outcome::{Outcome, reason};
-use super::Record;
+use super::record::Record;
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
 use crate::keys::{Drawer, Keys};
@@ -72,6 +72,23 @@ pub fn domain_mark(keys: &Keys, issue: i64, domain: &str) -> i64 {
     let mark = keys.mark("delivery-domain", &[&issue.to_be_bytes(), domain.as_bytes()].concat());
     // OK because 8 is less than 32.
     i64::from_be_bytes(*mark.first_chunk().expect("eight octets"))
+}
+
+/// Notes that the sums of this number are being written by the process that holds a lease. False when they were before, by a
+/// commit whose answer was lost.
+pub async fn is_new_sum(tx: &mut Tx, lease: i64, nth: i64) -> db::Result<bool> {
+    let noted = tx
+        .query("UPDATE delivery_leases SET sums = $2 WHERE id = $1 AND sums < $2")
+        .bind(lease)
+        .bind(nth)
+        .execute()
+        .await?;
+    if noted == 1 {
+        return Ok(true);
+    }
+    // Where the lease is gone nothing tells, and counts that are too low are the worse answer.
+    let held: Option<(i64,)> = tx.query("SELECT id FROM delivery_leases WHERE id = $1").bind(lease).optional().await?;
+    Ok(held.is_none())
 }
 
 /// Adds to a domain's counts.

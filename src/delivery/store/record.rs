@@ -1,0 +1,194 @@
+//! Outcomes, on their way into the rows of the readers and the counts of a run.
+//!
+//! Nearly all are "sent": one statement marks up to thirty-two of them. Whatever is handed in twice, because the answer to a
+//! commit was lost, changes nothing the second time.
+
+use super::super::outcome::{Outcome, trouble};
+use crate::clock::Moment;
+use crate::db::{self, Tx};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// An outcome to be written down.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The issue.
+    pub issue: i64,
+    /// The reader, as the audience has them.
+    pub reader: i64,
+    /// The batch they are in: its largest id.
+    pub batch: i64,
+    /// The reader to whom it was sent.
+    pub addressee: i64,
+    /// Whether the row counts as deferred until now.
+    pub was_deferred: bool,
+    /// Whether the row counts as uncertain until now.
+    pub was_uncertain: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// By how much a run's counts change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Change {
+    sent: i64,
+    failed: i64,
+    skipped: i64,
+    deferred: i64,
+    uncertain: i64,
+}
+
+/// What writing outcomes down has shown.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Whether an issue is still to be sent.
+    pub still: HashMap<i64, bool>,
+    /// Issue and reader of each outcome that counts: those that were not written before.
+    pub counted: HashSet<(i64, i64)>,
+}
+
+/// Writes outcomes down, all of them or none.
+pub async fn record(tx: &mut Tx, lease: i64, records: &[Record]) -> db::Result<Written> {
+    let mut written = Written::default();
+    let issues: BTreeSet<i64> = records.iter().map(|record| record.issue).collect();
+    for issue in issues {
+        let (sent, others): (Vec<&Record>, Vec<&Record>) =
+            records.iter().filter(|r| r.issue == issue).partition(|r| r.outcome == Outcome::Sent);
+        let mut marked = HashSet::new();
+        for some in sent.chunks(AT_ONCE) {
+            marked.extend(mark_sent(tx, issue, some).await?);
+        }
+        for other in others {
+            if mark(tx, lease, other).await? {
+                marked.insert(other.reader);
+            }
+        }
+        let mut change = Change::default();
+        for record in records.iter().filter(|r| r.issue == issue && marked.contains(&r.reader)) {
+            count(&mut change, record);
+            written.counted.insert((issue, record.reader));
+        }
+        written.still.insert(issue, apply(tx, issue, change).await?);
+    }
+    Ok(written)
+}
+
+const AT_ONCE: usize = 32;
+
+/// A mail that was accepted is sent, whoever holds the lease by now: not to write it down would send it again.
+async fn mark_sent(tx: &mut Tx, issue: i64, records: &[&Record]) -> db::Result<Vec<i64>> {
+    let mut query = tx
+        .query(
+            "UPDATE deliveries SET state = 'sent', code = NULL, trouble = NULL, uncertain = FALSE
+             WHERE issue_id = $1 AND state = 'waiting' AND subscriber_id IN
+                ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                 $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)
+             RETURNING subscriber_id",
+        )
+        .bind(issue);
+    for at in 0..AT_ONCE {
+        // Fewer than there are places for: the last one stands in the rest.
+        query = query.bind(records[at.min(records.len() - 1)].reader);
+    }
+    let marked: Vec<(i64,)> = query.all().await?;
+    Ok(marked.into_iter().map(|(reader,)| reader).collect())
+}
+
+/// Writes one other outcome down. False where it was written before, and where another process has taken the batch over.
+async fn mark(tx: &mut Tx, lease: i64, record: &Record) -> db::Result<bool> {
+    let (sql, state, code, trouble, next_at): (&'static str, _, Option<i64>, Option<String>, Option<Moment>) =
+        match &record.outcome {
+            Outcome::Later { code, trouble, next_at } => {
+                (LATER, "waiting", Some((*code).into()), Some(trouble.clone()), Some(*next_at))
+            }
+            Outcome::Dropped { next_at } => {
+                (DROPPED, "waiting", None, Some(trouble::DROPPED.to_owned()), Some(*next_at))
+            }
+            Outcome::Uncertain { next_at } => {
+                let state = if next_at.is_some() { "waiting" } else { "failed" };
+                (UNCERTAIN, state, None, Some(trouble::UNCERTAIN.to_owned()), *next_at)
+            }
+            Outcome::Failed { code, trouble, .. } => (DONE, "failed", code.map(i64::from), Some(trouble.clone()), None),
+            Outcome::Skipped => (DONE, "skipped", None, None, None),
+            Outcome::Returned { next_at } => (RETURNED, "waiting", None, None, Some(*next_at)),
+            Outcome::Sent => return Ok(false),
+        };
+    let marked = tx
+        .query(sql)
+        .bind(record.issue)
+        .bind(record.reader)
+        .bind(lease)
+        .bind(state)
+        .bind(code)
+        .bind(trouble)
+        .bind(next_at)
+        .bind(record.batch)
+        .execute()
+        .await?;
+    Ok(marked == 1)
+}
+
+// A row that is due at exactly the time to be written has it written already: the commit was done, but its answer was lost,
+// and the outcome is handed in again. It must not count twice.
+macro_rules! outcome {
+    ($also:literal) => {
+        concat!(
+            "UPDATE deliveries SET state = $4, ",
+            $also,
+            " WHERE issue_id = $1 AND subscriber_id = $2 AND state = 'waiting' AND next_at <> COALESCE($7, next_at + 1)
+                AND NOT EXISTS (SELECT 1 FROM delivery_batches b
+                                WHERE b.issue_id = $1 AND b.up_to = $8 AND b.lease <> $3)"
+        )
+    };
+}
+const LATER: &str = outcome!("code = $5, trouble = $6, next_at = $7, attempts = attempts + 1");
+const DROPPED: &str = outcome!("code = $5, trouble = $6, next_at = $7, drops = drops + 1");
+const UNCERTAIN: &str = outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = TRUE");
+// Whoever may have it from an earlier try may still have it when a later one is refused.
+const DONE: &str =
+    outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = (uncertain AND $4 = 'failed')");
+const RETURNED: &str = outcome!("code = COALESCE($5, code), trouble = COALESCE($6, trouble), next_at = $7");
+
+fn count(change: &mut Change, record: &Record) {
+    let (deferred, uncertain) = match &record.outcome {
+        Outcome::Sent => {
+            change.sent += 1;
+            (false, false)
+        }
+        Outcome::Failed { .. } => {
+            change.failed += 1;
+            (false, record.was_uncertain)
+        }
+        Outcome::Skipped => {
+            change.skipped += 1;
+            (false, false)
+        }
+        Outcome::Uncertain { next_at: None } => {
+            change.failed += 1;
+            (false, true)
+        }
+        Outcome::Uncertain { next_at: Some(_) } => (true, true),
+        Outcome::Later { .. } | Outcome::Dropped { .. } => (true, record.was_uncertain),
+        Outcome::Returned { .. } => (record.was_deferred, record.was_uncertain),
+    };
+    change.deferred += i64::from(deferred) - i64::from(record.was_deferred);
+    change.uncertain += i64::from(uncertain) - i64::from(record.was_uncertain);
+}
+
+/// Changes a run's counts; whether its issue is still to be sent.
+async fn apply(tx: &mut Tx, issue: i64, change: Change) -> db::Result<bool> {
+    let state: Option<(String,)> = tx
+        .query(
+            "UPDATE delivery_runs SET sent = sent + $2, failed = failed + $3, skipped = skipped + $4,
+                    deferred = deferred + $5, uncertain = uncertain + $6 WHERE issue_id = $1
+             RETURNING (SELECT state FROM issues WHERE id = $1)",
+        )
+        .bind(issue)
+        .bind(change.sent)
+        .bind(change.failed)
+        .bind(change.skipped)
+        .bind(change.deferred)
+        .bind(change.uncertain)
+        .optional()
+        .await?;
+    Ok(state.is_some_and(|(state,)| state == "sending"))
+}
