@@ -7,12 +7,12 @@
 use super::job::InHand;
 use super::lease::Lease;
 use super::outcome::Outcome;
-use super::store::progress::{self, DomainChange};
+use super::store::progress::{self, DomainChange, DomainSum};
 use super::store::record::{self, Record, Written};
 use crate::app::Shared;
 use crate::db;
 use crate::subscribers;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -48,7 +48,7 @@ pub struct Domain {
 }
 
 /// What is to be added to the counts of each domain, by issue and mark.
-type Sums = HashMap<(i64, i64), (Arc<str>, DomainChange)>;
+type Sums = BTreeMap<(i64, i64), (Arc<str>, DomainChange)>;
 
 /// Writes until the last sender is gone.
 pub async fn record(app: Shared, lease: Arc<Lease>, mut entries: mpsc::Receiver<Entry>) {
@@ -111,9 +111,9 @@ impl Recorder {
             subscribers::store::suppress(&mut tx, reader, why, self.app.clock.now()).await?;
         }
         if with_sums && progress::is_new_sum(&mut tx, self.lease.id, self.nth).await? {
-            for ((issue, mark), (name, change)) in &self.sums {
-                progress::add_domain(&mut tx, &self.app.keys, *issue, *mark, name, change).await?;
-            }
+            let sums = self.sums.iter();
+            let sums = sums.map(|(&(issue, mark), (name, change))| DomainSum { issue, mark, name, change });
+            progress::add_domains(&mut tx, &self.app.keys, &sums.collect::<Vec<_>>()).await?;
         }
         tx.commit().await?;
         for record in records {

@@ -45,6 +45,7 @@ pub async fn gather(db: &Db, issue: i64, now: Moment) -> db::Result<bool> {
     let Some(&(to,)) = ends.last() else {
         close(&mut tx, issue, from, now).await?;
         tx.commit().await?;
+        db.analyze("ANALYZE deliveries").await?;
         return Ok(false);
     };
     let mut above = from;

@@ -6,6 +6,7 @@ use super::record::Record;
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
 use crate::keys::{Drawer, Keys};
+use std::sync::LazyLock;
 
 /// How many domains a page shows by name.
 const SHOWN: i64 = 12;
@@ -91,34 +92,69 @@ pub async fn is_new_sum(tx: &mut Tx, lease: i64, nth: i64) -> db::Result<bool> {
     Ok(held.is_none())
 }
 
-/// Adds to a domain's counts.
-pub async fn add_domain(
-    tx: &mut Tx,
-    keys: &Keys,
-    issue: i64,
-    mark: i64,
-    name: &str,
-    change: &DomainChange,
-) -> db::Result<()> {
-    tx.query(
+/// What a domain's counts of an issue grow by.
+#[derive(Debug)]
+pub struct DomainSum<'s> {
+    /// The issue.
+    pub issue: i64,
+    /// The domain's mark in it.
+    pub mark: i64,
+    /// Its name.
+    pub name: &'s str,
+    /// By how much.
+    pub change: &'s DomainChange,
+}
+
+/// As many as one statement adds: a large audience has hundreds of domains in every second.
+const AT_ONCE: usize = 16;
+
+/// The statement that adds to the counts of so many domains.
+fn adding(many: usize) -> String {
+    let row = |nth: usize| {
+        let places: Vec<String> = (1..=7).map(|place| format!("${}", 7 * nth + place)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..many).map(row).collect();
+    format!(
         "INSERT INTO delivery_domains (issue_id, mark, name_sealed, sent, deferred, failed, trouble)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         VALUES {}
          ON CONFLICT (issue_id, mark) DO UPDATE SET
             sent = delivery_domains.sent + excluded.sent,
             deferred = delivery_domains.deferred + excluded.deferred,
             failed = delivery_domains.failed + excluded.failed,
             trouble = COALESCE(excluded.trouble, delivery_domains.trouble)",
+        rows.join(", ")
     )
-    .bind(issue)
-    .bind(mark)
-    .bind(keys.seal(Drawer::Subscribers, &row(issue, mark), name.as_bytes()))
-    .bind(change.sent)
-    .bind(change.deferred)
-    .bind(change.failed)
-    .bind(change.trouble.clone())
-    .execute()
-    .await?;
+}
+
+static ADD_MANY: LazyLock<String> = LazyLock::new(|| adding(AT_ONCE));
+static ADD_ONE: LazyLock<String> = LazyLock::new(|| adding(1));
+
+/// Adds to the counts of domains, each of which may be there once.
+pub async fn add_domains(tx: &mut Tx, keys: &Keys, sums: &[DomainSum<'_>]) -> db::Result<()> {
+    let (many, rest) = sums.as_chunks::<AT_ONCE>();
+    for some in many {
+        add(tx, keys, &ADD_MANY, some).await?;
+    }
+    for one in rest.chunks(1) {
+        add(tx, keys, &ADD_ONE, one).await?;
+    }
     Ok(())
+}
+
+async fn add(tx: &mut Tx, keys: &Keys, sql: &'static str, sums: &[DomainSum<'_>]) -> db::Result<()> {
+    let mut query = tx.query(sql);
+    for DomainSum { issue, mark, name, change } in sums {
+        query = query
+            .bind(*issue)
+            .bind(*mark)
+            .bind(keys.seal(Drawer::Subscribers, &row(*issue, *mark), name.as_bytes()))
+            .bind(change.sent)
+            .bind(change.deferred)
+            .bind(change.failed)
+            .bind(change.trouble.clone());
+    }
+    query.execute().await.map(drop)
 }
 
 /// A receiving domain and how it takes the issue.

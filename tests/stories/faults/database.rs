@@ -18,12 +18,13 @@ const MANY: usize = 300;
 /// For Friday it is a minute: its clock is set.
 const MINUTE: Duration = Duration::from_secs(61);
 
-/// While `away` lasts, hardly anything goes out; after it everybody gets it once. Answers what it is that ends it.
+/// While the database is away, hardly anything goes out; after it everybody gets it once. `away` takes it away, for so many
+/// real seconds; what it answers is given to `back`.
 async fn nothing_goes_out<E>(
     app: &Shared,
     house: &House,
     sink: &Sink,
-    away: impl AsyncFnOnce() -> E,
+    (away, seconds): (impl AsyncFnOnce() -> E, u64),
     back: impl AsyncFnOnce(E),
 ) {
     sink.slow(Duration::from_millis(3));
@@ -36,8 +37,9 @@ async fn nothing_goes_out<E>(
         async move { send::run(&app).await }
     });
     sink.wait_for(60).await;
-    let before = sink.count();
     let held = away().await;
+    let before = sink.count();
+    real_seconds(seconds).await;
     app.clock.advance(MINUTE);
     let meanwhile = sink.count() - before;
     // Each connection may end the mail in hand; one outcome each may have been on disk just before.
@@ -68,11 +70,7 @@ async fn a_minute_on_a_wire_that_is(wire: Wire) {
     let Some(house) = House::postgres().await else { return };
     let (proxy, sink) = (Proxy::to(&house.database_url()).await, Sink::start().await);
     let app = through_proxy(&house, &proxy, &sink).await;
-    let away = async || {
-        proxy.is(wire);
-        real_seconds(2).await;
-    };
-    nothing_goes_out(&app, &house, &sink, away, async |()| proxy.is(Wire::Whole)).await;
+    nothing_goes_out(&app, &house, &sink, (async || proxy.is(wire), 2), async |()| proxy.is(Wire::Whole)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,13 +94,12 @@ async fn a_database_locked_by_another_program_skips_and_doubles_nobody() {
     let away = async || {
         let mut other = sqlx::SqliteConnection::connect(&house.database_url()).await.unwrap();
         other.execute("BEGIN IMMEDIATE").await.unwrap();
-        real_seconds(6).await;
         other
     };
     let back = async |mut other: sqlx::SqliteConnection| {
         other.execute("ROLLBACK").await.unwrap();
     };
-    nothing_goes_out(&app, &house, &sink, away, back).await;
+    nothing_goes_out(&app, &house, &sink, (away, 6), back).await;
 }
 
 /// Sends while the answers to some commits are lost. One in which a batch is given back ends the run, which begins anew; one
