@@ -17,7 +17,8 @@
 //!    any moment each connection has at most one mail whose outcome is not on disk: that is what a crash can double. The
 //!    outcomes of all connections are committed together, and while the text is on its way, so the waiting costs little.
 //! 3. *Who sends holds a lease, and looks at it before each mail.* A process that died, or was frozen, or lost the
-//!    database, has let its lease run out; the rows it held are free for others, and it will not send them when it wakes.
+//!    database, has let its lease run out; the batches of readers that it held are free for others, and it will not send to
+//!    them when it wakes. While a mail may be on its way, its batch is in hand, whatever is paused or resumed meanwhile.
 //! 4. *A reader's mail has the same Message-ID each time,* so that a mailbox that compares them shows one mail.
 //!
 //! # What a failure means

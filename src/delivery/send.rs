@@ -74,8 +74,8 @@ pub async fn run(app: &Shared) -> Result<bool, SendFault> {
         Err(error) => {
             tracing::warn!(%error, "the digest waits for the mail server");
             for (issue, ..) in store::sending(&app.db).await? {
-                progress::note_news(&app.db, issue, app.clock.now(), "The mail server is away; nobody is skipped")
-                    .await?;
+                let what = format!("{}; nobody is skipped", error.sentence());
+                progress::note_news(&app.db, issue, app.clock.now(), &what).await?;
             }
             return Ok(false);
         }

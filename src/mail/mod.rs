@@ -101,6 +101,16 @@ pub enum ConnectError {
     Refused(String, &'static str, String),
 }
 
+impl ConnectError {
+    /// What is wrong in one sentence, without the server's own words: the same each time that it is.
+    pub fn sentence(&self) -> String {
+        match self {
+            ConnectError::Unreachable(server, _) => format!("The mail server {server} cannot be reached"),
+            ConnectError::Refused(server, step, _) => format!("The mail server {server} refuses us at {step}"),
+        }
+    }
+}
+
 /// The way out: the mail server, or the development mailbox.
 #[derive(Debug, Clone)]
 pub struct Mailer {

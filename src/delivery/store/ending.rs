@@ -1,14 +1,18 @@
 //! The end of a run: nobody is waiting any more, and its counts are those of its rows.
 //!
-//! A million rows are counted before the transaction, since SQLite's one writer would be busy with it for half a second. The
-//! count holds only if it has everybody in it; somebody who confirmed in between may have been added.
+//! A million rows are counted before the transaction, since SQLite's one writer would be busy with it for half a second, and
+//! in stretches, so that no statement takes long. The count holds only if it has everybody in it; somebody who confirmed in
+//! between may have been added.
 
 use super::batches;
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
 
+/// How many batches are counted in one statement: some twenty thousand readers, and a few milliseconds.
+const STRETCH: i64 = 40;
+
 /// A run's rows, by what became of them.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
 pub struct Counted {
     everybody: i64,
     sent: i64,
@@ -18,16 +22,48 @@ pub struct Counted {
     uncertain: i64,
 }
 
-/// Counts a run's rows.
+/// Counts a run's rows, a stretch of batches after the other.
 pub async fn count(db: &Db, issue: i64) -> db::Result<Counted> {
+    let mut all = Counted::default();
+    let mut above = 0;
+    while let Some(up_to) = end_of_stretch(db, issue, above).await? {
+        let some = count_between(db, issue, above, up_to).await?;
+        all.everybody += some.everybody;
+        all.sent += some.sent;
+        all.failed += some.failed;
+        all.skipped += some.skipped;
+        all.waiting += some.waiting;
+        all.uncertain += some.uncertain;
+        above = up_to;
+    }
+    Ok(all)
+}
+
+async fn end_of_stretch(db: &Db, issue: i64, above: i64) -> db::Result<Option<i64>> {
+    let end: (Option<i64>,) = db
+        .read(
+            "SELECT MAX(up_to) FROM (SELECT up_to FROM delivery_batches WHERE issue_id = $1 AND up_to > $2
+                ORDER BY up_to LIMIT $3) AS stretch",
+        )
+        .bind(issue)
+        .bind(above)
+        .bind(STRETCH)
+        .one()
+        .await?;
+    Ok(end.0)
+}
+
+async fn count_between(db: &Db, issue: i64, above: i64, up_to: i64) -> db::Result<Counted> {
     db.read(
         "SELECT COUNT(*) AS everybody, COUNT(*) FILTER (WHERE state = 'sent') AS sent,
                 COUNT(*) FILTER (WHERE state = 'failed') AS failed, COUNT(*) FILTER (WHERE state = 'skipped') AS skipped,
                 COUNT(*) FILTER (WHERE state = 'waiting') AS waiting,
                 COUNT(*) FILTER (WHERE state = 'failed' AND uncertain) AS uncertain
-         FROM deliveries WHERE issue_id = $1",
+         FROM deliveries WHERE issue_id = $1 AND subscriber_id > $2 AND subscriber_id <= $3",
     )
     .bind(issue)
+    .bind(above)
+    .bind(up_to)
     .one()
     .await
 }

@@ -336,15 +336,19 @@ pub async fn note(tx: &mut Tx, issue: i64, now: Moment, what: &str) -> db::Resul
     Ok(())
 }
 
-/// Notes an event, unless it is the same as the last one: a server that is away is away once.
+/// How many events back one counts as news.
+const NEWS: i64 = 4;
+
+/// Notes an event, unless it is among the last ones: a server that is away is away once, and so are two in turns.
 pub async fn note_news(db: &Db, issue: i64, now: Moment, what: &str) -> db::Result<()> {
     let mut tx = db.begin().await?;
-    let last: Option<(String,)> = tx
-        .query("SELECT what FROM delivery_events WHERE issue_id = $1 ORDER BY at DESC LIMIT 1")
+    let last: Vec<(String,)> = tx
+        .query("SELECT what FROM delivery_events WHERE issue_id = $1 ORDER BY at DESC, id LIMIT $2")
         .bind(issue)
-        .optional()
+        .bind(NEWS)
+        .all()
         .await?;
-    if last.is_none_or(|(last,)| last != what) {
+    if !last.iter().any(|(last,)| last == what) {
         note(&mut tx, issue, now, what).await?;
     }
     tx.commit().await
