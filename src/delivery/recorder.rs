@@ -104,6 +104,17 @@ impl Recorder {
     }
 
     async fn try_write(&self, records: &[Record], with_sums: bool) -> db::Result<Written> {
+        let written = match record::sent_at_once(records).filter(|_| self.app.db.is_postgres() && !with_sums) {
+            Some(issue) => record::record_sent(&self.app.db, issue, records).await?,
+            None => self.write_in_transaction(records, with_sums).await?,
+        };
+        for record in records {
+            metrics::counter!("friday_deliveries_total", "outcome" => record.outcome.name()).increment(1);
+        }
+        Ok(written)
+    }
+
+    async fn write_in_transaction(&self, records: &[Record], with_sums: bool) -> db::Result<Written> {
         let mut tx = self.app.db.begin().await?;
         let written = record::record(&mut tx, self.lease.id, records).await?;
         for record in records.iter().filter(|r| matches!(r.outcome, Outcome::Failed { gone: true, .. })) {
@@ -116,9 +127,6 @@ impl Recorder {
             progress::add_domains(&mut tx, &self.app.keys, &sums.collect::<Vec<_>>()).await?;
         }
         tx.commit().await?;
-        for record in records {
-            metrics::counter!("friday_deliveries_total", "outcome" => record.outcome.name()).increment(1);
-        }
         Ok(written)
     }
 

@@ -1,12 +1,14 @@
 //! Who has which readers in hand: leases and batches, as one process after the other sees them.
 
 use crate::house::{House, story};
-use crate::sending::{WEEKLY, readers, started, state, through, work};
+use crate::sending::{WEEKLY, readers, run_of, started, state, through, work};
 use crate::smtp_sink::Sink;
 use friday::clock::Moment;
 use friday::db::Db;
 use friday::delivery::lease::LEASE;
+use friday::delivery::outcome::Outcome;
 use friday::delivery::store::batches::{self, Batch};
+use friday::delivery::store::record::{self, Record};
 use friday::delivery::{store, task};
 use friday::digest::State;
 use std::time::Duration;
@@ -112,3 +114,44 @@ story!(a_run_does_not_end_over_a_reader_whose_batch_says_that_nobody_waits, asyn
     work(&app).await;
     assert_eq!((sink.by_recipient().len(), sink.doubled(), state(&app, id).await), (5, 0, State::Sent));
 });
+
+/// PostgreSQL alone, where all of it is one statement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outcomes_that_two_processes_write_at_the_same_time_all_count_once() {
+    let Some(house) = House::postgres().await else { return };
+    let db = house.db();
+    readers(&house, 40).await;
+    let id = started(&house.app).await;
+    task::clock(&house.app).await.unwrap();
+    let all: Vec<(i64,)> = db.read("SELECT subscriber_id FROM deliveries").all().await.unwrap();
+    let sent = |(reader,): &(i64,)| Record {
+        issue: id,
+        batch: i64::MAX,
+        reader: *reader,
+        addressee: *reader,
+        was_deferred: false,
+        was_uncertain: false,
+        outcome: Outcome::Sent,
+    };
+    let records: Vec<Record> = all.iter().map(sent).collect();
+    let (ours, theirs) = records.split_at(20);
+    assert_eq!(record::sent_at_once(ours), Some(id));
+    // The other one has counted its own, and not committed yet: ours waits for it, and counts on from there.
+    let mut tx = db.begin().await.unwrap();
+    let written = record::record(&mut tx, 8, theirs).await.unwrap();
+    assert_eq!(written.counted.len(), 20);
+    let (waiting, records) = (db.clone(), ours.to_vec());
+    let waiting = tokio::spawn(async move { record::record_sent(&waiting, id, &records).await });
+    let blocked =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while db.read(blocked).one::<(i64,)>().await.unwrap() == (0,) {
+        tokio::task::yield_now().await;
+    }
+    tx.commit().await.unwrap();
+    let written = waiting.await.unwrap().unwrap();
+    assert_eq!((written.counted.len(), written.still[&id]), (20, true));
+    // The answer was lost, and they are handed in again.
+    let again = record::record_sent(db, id, ours).await.unwrap();
+    assert_eq!((again.counted.len(), again.still[&id]), (0, true));
+    assert_eq!(run_of(&house.app, id).await.sent, 40);
+}
