@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 /// As many as a group may have.
 const GROUP: usize = 256;
+/// How long a group waits to be worth its commit. Meanwhile its connections send the next mails' texts.
+const GATHER: Duration = Duration::from_millis(1);
 /// How often sums by domain are written: with whatever commit comes next.
 const DOMAINS_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait for a database that is away.
@@ -51,11 +53,11 @@ pub struct Domain {
 type Sums = BTreeMap<(i64, i64), (Arc<str>, DomainChange)>;
 
 /// Writes until the last sender is gone.
-pub async fn record(app: Shared, lease: Arc<Lease>, mut entries: mpsc::Receiver<Entry>) {
+pub async fn record(app: Shared, lease: Arc<Lease>, connections: usize, mut entries: mpsc::Receiver<Entry>) {
     let mut recorder = Recorder { app, lease, sums: Sums::new(), nth: 1 };
     let mut flushed = Instant::now();
     let mut group = Vec::with_capacity(GROUP);
-    while entries.recv_many(&mut group, GROUP).await > 0 {
+    while gather(&mut entries, &mut group, connections / 2).await > 0 {
         let due = Instant::now().duration_since(flushed) >= DOMAINS_EVERY;
         let written = recorder.write(&group, due).await;
         if due {
@@ -72,6 +74,22 @@ pub async fn record(app: Shared, lease: Arc<Lease>, mut entries: mpsc::Receiver<
     if !recorder.sums.is_empty() {
         recorder.write(&[], true).await;
     }
+}
+
+/// Waits for outcomes: for the first as long as it takes, and then a moment until there are `enough`. How many there are;
+/// none when there will be no more.
+async fn gather(entries: &mut mpsc::Receiver<Entry>, group: &mut Vec<Entry>, enough: usize) -> usize {
+    if entries.recv_many(group, GROUP).await == 0 {
+        return 0;
+    }
+    let until = Instant::now() + GATHER;
+    while group.len() < enough {
+        match tokio::time::timeout_at(until, entries.recv_many(group, GROUP - group.len())).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => break,
+        }
+    }
+    group.len()
 }
 
 struct Recorder {

@@ -83,7 +83,7 @@ pub async fn run(app: &Shared) -> Result<bool, SendFault> {
     let connections = app.mailer.connections().max(1);
     let lease = Arc::new(Lease::take(app, connections).await?);
     let (records, entries) = mpsc::channel(connections * 2 + AHEAD);
-    let recorder = tokio::spawn(record(app.clone(), lease.clone(), entries));
+    let recorder = tokio::spawn(record(app.clone(), lease.clone(), connections, entries));
     let run = Arc::new(Run {
         app: app.clone(),
         lease: lease.clone(),

@@ -82,18 +82,19 @@ pub async fn readers(
 ) -> db::Result<Vec<Claimed>> {
     db.read(
         "SELECT c.subscriber_id, c.addressee, c.edition, c.language, c.with_ask, c.discreet, c.attempts, c.drops,
-                c.trouble IS NOT NULL AS troubled, c.uncertain, s.address_sealed
+                c.trouble IS NOT NULL AS troubled, c.uncertain,
+                (SELECT s.address_sealed FROM subscribers s
+                 JOIN subscriptions x ON x.subscriber_id = s.id AND x.newsletter = $6
+                 WHERE s.id = c.addressee AND (s.paused_until IS NULL OR s.paused_until <= $4)
+                   AND (s.id = c.subscriber_id OR NOT EXISTS
+                        (SELECT 1 FROM deliveries o WHERE o.issue_id = $1 AND o.subscriber_id = s.id))
+                   AND NOT EXISTS (SELECT 1 FROM suppressions p
+                                   WHERE p.address_index = s.address_index AND p.until > $4)) AS address_sealed
          FROM (SELECT d.*, COALESCE(m.subscriber_id, d.subscriber_id) AS addressee
                FROM deliveries d LEFT JOIN moves m ON m.left_id = d.subscriber_id
                WHERE d.issue_id = $1 AND d.subscriber_id > $2 AND d.subscriber_id <= $3
                  AND d.state = 'waiting' AND d.next_at <= $4
                ORDER BY d.subscriber_id LIMIT $5) AS c
-         LEFT JOIN subscribers s ON s.id = c.addressee
-             AND (s.paused_until IS NULL OR s.paused_until <= $4)
-             AND EXISTS (SELECT 1 FROM subscriptions x WHERE x.subscriber_id = s.id AND x.newsletter = $6)
-             AND (s.id = c.subscriber_id OR NOT EXISTS
-                  (SELECT 1 FROM deliveries d WHERE d.issue_id = $1 AND d.subscriber_id = s.id))
-             AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_index = s.address_index AND p.until > $4)
          ORDER BY c.subscriber_id",
     )
     .bind(issue)
