@@ -222,7 +222,9 @@ async fn open_sqlite(url: &str) -> Result<Db> {
         .acquire_timeout(Duration::from_secs(30))
         .before_acquire(|connection, _| Box::pin(is_usable(connection)))
         // KiB of pages in memory. The default of two thousand reads an index of a million readers from the file again and again.
-        .connect_with(options.clone().pragma("cache_size", "-16384"))
+        // To be able to take a statement back SQLite notes the pages that it changes: by default in a file outside of the data
+        // folder, which was half of what an import wrote. Our statements change few pages each.
+        .connect_with(options.clone().pragma("cache_size", "-16384").pragma("temp_store", "MEMORY"))
         .await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(4)

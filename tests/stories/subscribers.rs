@@ -356,6 +356,44 @@ story!(an_import_brings_readers_along_and_nobody_back, async |house: House| {
     assert_eq!(none.to_string(), "there is no newsletter \"none\"; there are: weekly");
 });
 
+story!(an_import_of_many_is_whole_also_when_the_first_try_was_cut_off, async |house: House| {
+    use friday::subscribers::import::import;
+    const MANY: u64 = 20_200;
+    let name = |n: u64| format!("reader.{n}@example.org");
+    house.reader(&name(7), "weekly").await;
+    house.reader("left@example.org", "weekly").await;
+    leave(&house, "left@example.org").await;
+    let file = house.folder.path().join("readers.csv");
+    let rows: Vec<String> = (0..MANY).map(name).chain((0..100).map(|n| name(n).to_uppercase())).collect();
+    std::fs::write(&file, format!("email\n{}\nleft@example.org\n", rows.join("\n"))).unwrap();
+    let cut_off = tokio::spawn({
+        let (app, file) = (house.app.clone(), file.clone());
+        async move { import(&app, &file, "weekly", "On paper", false).await.map(drop) }
+    });
+    while house.count("SELECT COUNT(*) FROM subscribers").await < 2 {
+        tokio::task::yield_now().await;
+    }
+    cut_off.abort();
+    assert!(cut_off.await.unwrap_err().is_cancelled());
+    let report = import(&house.app, &file, "weekly", "On paper", false).await.unwrap();
+    assert!(report.added > 0 && report.already > 100, "some were there: {}, {}", report.added, report.already);
+    assert_eq!(report.added + report.already, MANY + 100, "of those, a hundred stand twice in the file");
+    assert_eq!(report.refused, [(MANY + 102, "left here earlier, or cannot be reached".to_owned())]);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscribers").await, MANY as i64);
+    assert_eq!(house.count("SELECT COUNT(*) FROM subscriptions").await, MANY as i64);
+    let again = import(&house.app, &file, "weekly", "On paper", false).await.unwrap();
+    assert_eq!((again.added, again.already), (0, MANY + 100), "twice is once");
+    // Each opens with the id beside it, and ids do not tell the order of the file.
+    let mut ids = Vec::new();
+    for n in 100..130 {
+        let id = id_of(&house, &name(n)).await;
+        let address = friday::subscribers::store::address(house.db(), &house.app.keys, id).await.unwrap().unwrap();
+        assert_eq!(address.as_str(), name(n));
+        ids.push(id);
+    }
+    assert!(!ids.is_sorted() && !ids.iter().rev().is_sorted());
+});
+
 /// How long the answer takes for an address of each standing, in turn. Prints a table and judges nothing: machines are
 /// shared. `tests/bench/same-time` runs it.
 #[tokio::test]
