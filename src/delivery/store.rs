@@ -1,6 +1,7 @@
 //! What is written down while an issue goes out: runs and leases here, and in files of their own the freeze of an audience
 //! ([`gather`]), the batches it is cut into ([`batches`]), the outcomes ([`record`]), and what can be seen of it all.
 
+mod audience;
 pub mod batches;
 pub mod ending;
 pub mod gather;
@@ -8,6 +9,8 @@ pub mod newcomers;
 pub mod progress;
 pub mod record;
 pub mod rounds;
+
+pub use audience::audience;
 
 use crate::clock::Moment;
 use crate::db::{self, Db, Tx};
@@ -99,20 +102,6 @@ pub async fn due(db: &Db, now: Moment) -> db::Result<Vec<(i64, Moment)>> {
         .bind(now)
         .all()
         .await
-}
-
-/// How many would get an issue of a newsletter now, by edition.
-pub async fn audience(db: &Db, newsletter: &str, now: Moment) -> db::Result<Vec<(String, i64)>> {
-    db.read(
-        "SELECT s.edition, COUNT(*) FROM subscriptions x JOIN subscribers s ON s.id = x.subscriber_id
-         WHERE x.newsletter = $1 AND (s.paused_until IS NULL OR s.paused_until <= $2)
-           AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_index = s.address_index AND p.until > $2)
-         GROUP BY s.edition ORDER BY COUNT(*) DESC, s.edition",
-    )
-    .bind(newsletter.to_owned())
-    .bind(now)
-    .all()
-    .await
 }
 
 /// Takes a lease for a process that begins to send.

@@ -115,7 +115,7 @@ impl Proof {
     pub async fn versions(&self, app: &App) -> Result<Vec<(Edition, Language)>, ProofError> {
         let own = self.newsletter.language;
         let slug = &self.newsletter.slug;
-        let chosen = subscribers::store::choices(&app.db, slug, own.as_str(), app.clock.now()).await?;
+        let chosen = subscribers::store::stretch::choices(&app.db, slug, own.as_str(), app.clock.now()).await?;
         let mut versions: Vec<(Edition, Language)> =
             chosen.into_iter().filter_map(|(edition, language)| Some((edition, Language::parse(&language)?))).collect();
         if versions.is_empty() {

@@ -43,6 +43,7 @@ pub async fn mails_waiting(db: &Db) -> Result<i64> {
 
 /// Readers who wait for an issue that is going out.
 pub async fn deliveries_waiting(db: &Db) -> Result<i64> {
+    // The counts of a run move with its rows, of which there may be a million.
     let waiting = "SELECT CAST(COALESCE(SUM(readers - sent - failed - skipped), 0) AS BIGINT)
                    FROM delivery_runs WHERE finished_at IS NULL";
     count(db.read(waiting).one().await)

@@ -2,7 +2,9 @@
 //! here, and no number is kept that a table does not hold anyway.
 
 use crate::clock::Moment;
-use crate::db::{self, Db};
+use crate::db::{self, Db, Row};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// How many readers, over all newsletters, each once.
 #[derive(Debug, Default, sqlx::FromRow)]
@@ -15,27 +17,56 @@ pub struct Readers {
     pub discreet: i64,
 }
 
+/// Readers in a stretch: one statement over a million of them takes most of a second, each of these a few milliseconds.
+const STRETCH: i64 = 10_000;
+
+/// Asks about all readers stretch by stretch: `sql` about those whose ids are above $1 and up to $2, its further values in
+/// `more`. The answers of all stretches, not put together yet.
+async fn of_all<R: Row>(db: &Db, sql: &'static str, more: &[Moment]) -> db::Result<Vec<R>> {
+    let mut answers = Vec::new();
+    let mut from = 0;
+    loop {
+        let (to,): (Option<i64>,) = db
+            .read("SELECT MAX(id) FROM (SELECT id FROM subscribers WHERE id > $1 ORDER BY id LIMIT $2) AS next")
+            .bind(from)
+            .bind(STRETCH)
+            .one()
+            .await?;
+        let Some(to) = to else { return Ok(answers) };
+        let query = more.iter().fold(db.read(sql).bind(from).bind(to), |query, value| query.bind(*value));
+        answers.extend(query.all::<R>().await?);
+        from = to;
+    }
+}
+
 /// Counts all readers.
 pub async fn readers(db: &Db, now: Moment) -> db::Result<Readers> {
-    db.read(
-        "SELECT COUNT(*) AS everybody, COUNT(*) FILTER (WHERE paused_until > $1) AS paused,
+    let parts: Vec<Readers> = of_all(
+        db,
+        "SELECT COUNT(*) AS everybody, COUNT(*) FILTER (WHERE paused_until > $3) AS paused,
                 COUNT(*) FILTER (WHERE discreet) AS discreet
-         FROM subscribers",
+         FROM subscribers WHERE id > $1 AND id <= $2",
+        &[now],
     )
-    .bind(now)
-    .one()
-    .await
+    .await?;
+    Ok(parts.iter().fold(Readers::default(), |sum, part| Readers {
+        everybody: sum.everybody + part.everybody,
+        paused: sum.paused + part.paused,
+        discreet: sum.discreet + part.discreet,
+    }))
 }
 
 /// How many readers joined in the week that began at `week`, each once. Who left again is not among them: nothing is
 /// kept of them that could be counted.
 pub async fn joined(db: &Db, week: Moment) -> db::Result<i64> {
-    let (count,): (i64,) = db
-        .read("SELECT COUNT(DISTINCT subscriber_id) FROM subscriptions WHERE consent_week >= $1")
-        .bind(week)
-        .one()
-        .await?;
-    Ok(count)
+    let parts: Vec<(i64,)> = of_all(
+        db,
+        "SELECT COUNT(DISTINCT subscriber_id) FROM subscriptions
+         WHERE subscriber_id > $1 AND subscriber_id <= $2 AND consent_week >= $3",
+        &[week],
+    )
+    .await?;
+    Ok(parts.iter().map(|(readers,)| readers).sum())
 }
 
 /// The readers of one newsletter.
@@ -59,25 +90,48 @@ pub struct Circle {
 
 /// The readers of every newsletter that has any.
 pub async fn circles(db: &Db, now: Moment) -> db::Result<Vec<Circle>> {
-    db.read(
+    let mut parts: Vec<Circle> = of_all(
+        db,
         "SELECT subscriptions.newsletter, COUNT(*) AS everybody,
                 COUNT(*) FILTER (WHERE subscribers.edition = 'full') AS full_text,
                 COUNT(*) FILTER (WHERE subscribers.edition = 'links') AS links,
                 COUNT(*) FILTER (WHERE subscribers.edition = 'plain') AS plain,
-                COUNT(*) FILTER (WHERE subscribers.paused_until > $1) AS paused,
-                COUNT(*) FILTER (WHERE subscriptions.consent_week >= $2) AS joined
+                COUNT(*) FILTER (WHERE subscribers.paused_until > $3) AS paused,
+                COUNT(*) FILTER (WHERE subscriptions.consent_week >= $4) AS joined
          FROM subscriptions JOIN subscribers ON subscribers.id = subscriptions.subscriber_id
-         GROUP BY subscriptions.newsletter ORDER BY subscriptions.newsletter",
+         WHERE subscriptions.subscriber_id > $1 AND subscriptions.subscriber_id <= $2
+         GROUP BY subscriptions.newsletter",
+        &[now, now.week()],
     )
-    .bind(now)
-    .bind(now.week())
-    .all()
-    .await
+    .await?;
+    parts.sort_by(|one, other| one.newsletter.cmp(&other.newsletter));
+    parts.dedup_by(|part, whole| {
+        let same = part.newsletter == whole.newsletter;
+        if same {
+            whole.everybody += part.everybody;
+            whole.full_text += part.full_text;
+            whole.links += part.links;
+            whole.plain += part.plain;
+            whole.paused += part.paused;
+            whole.joined += part.joined;
+        }
+        same
+    });
+    Ok(parts)
 }
 
 /// How many readers chose which language; none: the newsletter's own.
 pub async fn languages(db: &Db) -> db::Result<Vec<(Option<String>, i64)>> {
-    db.read("SELECT language, COUNT(*) FROM subscribers GROUP BY language ORDER BY COUNT(*) DESC").all().await
+    let parts: Vec<(Option<String>, i64)> =
+        of_all(db, "SELECT language, COUNT(*) FROM subscribers WHERE id > $1 AND id <= $2 GROUP BY language", &[])
+            .await?;
+    let mut languages = BTreeMap::new();
+    for (language, readers) in parts {
+        *languages.entry(language).or_default() += readers;
+    }
+    let mut languages: Vec<(Option<String>, i64)> = languages.into_iter().collect();
+    languages.sort_by_key(|(_, readers)| Reverse(*readers));
+    Ok(languages)
 }
 
 /// How many addresses will not be written to, by reason.

@@ -2,6 +2,7 @@
 
 pub mod import;
 pub mod newcomers;
+pub mod stretch;
 
 use super::{Edition, MOVE_KEPT, Reason, SUPPRESSED_FOR, Standing, open_address};
 use crate::address::Address;
@@ -381,20 +382,4 @@ pub async fn counts(db: &Db, now: Moment) -> db::Result<Counts> {
         .one()
         .await?;
     Ok(Counts { newsletters, readers, paused, suppressed })
-}
-
-/// What the readers of a newsletter chose, each pair of edition and language once; who chose no language reads `own`.
-pub async fn choices(db: &Db, newsletter: &str, own: &str, now: Moment) -> db::Result<Vec<(Edition, String)>> {
-    db.read(
-        "SELECT DISTINCT edition, language FROM (
-             SELECT s.edition AS edition, COALESCE(s.language, $2) AS language
-             FROM subscriptions x JOIN subscribers s ON s.id = x.subscriber_id
-             WHERE x.newsletter = $1 AND (s.paused_until IS NULL OR s.paused_until <= $3)) AS chosen
-         ORDER BY language, edition",
-    )
-    .bind(newsletter.to_owned())
-    .bind(own.to_owned())
-    .bind(now)
-    .all()
-    .await
 }

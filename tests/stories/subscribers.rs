@@ -383,6 +383,14 @@ story!(an_import_of_many_is_whole_also_when_the_first_try_was_cut_off, async |ho
     assert_eq!(house.count("SELECT COUNT(*) FROM subscriptions").await, MANY as i64);
     let again = import(&house.app, &file, "weekly", "On paper", false).await.unwrap();
     assert_eq!((again.added, again.already), (0, MANY + 100), "twice is once");
+    // Who is counted in stretches is counted once.
+    let now = house.app.clock.now();
+    let audience = friday::delivery::store::audience(house.db(), "weekly", now).await.unwrap();
+    assert_eq!(audience, [("full".to_owned(), MANY as i64)]);
+    let choices = friday::subscribers::store::stretch::choices(house.db(), "weekly", "en", now).await.unwrap();
+    assert_eq!(choices, [(friday::subscribers::Edition::Full, "en".to_owned())]);
+    let page = house.staff(friday::staff::Role::Editor).await.get("/staff/readers").await.body;
+    assert_eq!(page.matches(">20,200<").count(), 6, "all, new, in full, new, all, and in no language: {page}");
     // Each opens with the id beside it, and ids do not tell the order of the file.
     let mut ids = Vec::new();
     for n in 100..130 {
