@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// As many as a group may have.
 const GROUP: usize = 256;
 /// How long a group waits to be worth its commit. Meanwhile its connections send the next mails' texts.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(2);
 /// How often sums by domain are written: with whatever commit comes next.
 const DOMAINS_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait for a database that is away.
@@ -57,7 +57,7 @@ pub async fn record(app: Shared, lease: Arc<Lease>, connections: usize, mut entr
     let mut recorder = Recorder { app, lease, sums: Sums::new(), nth: 1 };
     let mut flushed = Instant::now();
     let mut group = Vec::with_capacity(GROUP);
-    while gather(&mut entries, &mut group, connections / 2).await > 0 {
+    while gather(&mut entries, &mut group, connections * 3 / 4).await > 0 {
         let due = Instant::now().duration_since(flushed) >= DOMAINS_EVERY;
         let written = recorder.write(&group, due).await;
         if due {

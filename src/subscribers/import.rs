@@ -80,6 +80,10 @@ pub async fn import(
     reading.await.expect("a file that was read")?;
     report.refused.sort();
     bar.finish_and_clear();
+    if !dry_run {
+        app.db.analyze("ANALYZE subscribers").await?;
+        app.db.analyze("ANALYZE subscriptions").await?;
+    }
     Ok(report)
 }
 
