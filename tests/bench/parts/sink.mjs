@@ -1,17 +1,15 @@
 // A mail server that writes down each mail it took: "MILLISECONDS DOMAIN", a line each.
-// Usage: node sink.mjs PORT LOG [MAIL]. The octets of its first mail go to the file MAIL.
+// Usage: node sink.mjs PORT LOG [MAIL…]. The octets of its first mails go to these files.
 import { createWriteStream, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 
-const [port, log, mail] = process.argv.slice(2)
+const [port, log, ...files] = process.argv.slice(2)
 const lines = createWriteStream(log)
-let keep = mail
 
 const took = (octets, domain) => {
+  const file = files.shift()
+  if (file) writeFileSync(file, octets.toString('latin1').replace(/^\.\./gm, '.'), 'latin1')
   lines.write(`${Date.now()} ${domain}\n`)
-  if (!keep) return
-  writeFileSync(keep, octets.toString('latin1').replace(/^\.\./gm, '.'), 'latin1')
-  keep = undefined
 }
 
 createServer(socket => {
