@@ -10,12 +10,13 @@ mod field;
 pub mod mailbox;
 pub mod outbox;
 pub mod records;
-// The development mailbox as a page.
 mod smtp;
+// The development mailbox as a page.
 pub mod web;
 
 pub use field::{Sender, SenderError, text_field};
 pub use mailbox::{Mailbox, StoredMail};
+pub use smtp::Terms;
 
 use crate::address::Address;
 use crate::clock::Clock;
@@ -137,10 +138,16 @@ enum OpenWay {
 impl Mailer {
     /// As the settings say: the mail server, or the mailbox where there is none.
     pub fn from_config(config: &Config, clock: &Clock) -> Mailer {
+        Mailer::on_terms(config, clock, &Terms::default())
+    }
+
+    /// The same with other terms for the mail server. No setting asks for any; stories do, for a server that is silent
+    /// for minutes, or has a certificate.
+    pub fn on_terms(config: &Config, clock: &Clock, terms: &Terms) -> Mailer {
         let way = match &config.smtp {
             Some(first) => {
                 let relays: Vec<_> = [first].into_iter().chain(&config.smtp_fallbacks).cloned().collect();
-                Way::Smtp(smtp::Relays::new(&relays, config.host()))
+                Way::Smtp(smtp::Relays::new(&relays, config.host(), clock, terms))
             }
             None => Way::Mailbox(Mailbox::new(clock.clone())),
         };

@@ -13,7 +13,7 @@ use friday::delivery::store::{self, Run};
 use friday::delivery::{send, task};
 use friday::digest::{self, State};
 use friday::keys::{Drawer, Keys};
-use friday::mail::Mailer;
+use friday::mail::{Mailer, Terms};
 use friday::staff::Actor;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,16 +37,22 @@ pub fn at_clock(house: &House, sink: &Sink, connections: usize, settings: &[(&st
 
 /// A Friday that sends as these settings say.
 pub fn with_settings(house: &House, settings: &[(&str, &str)], db: db::Db, clock: Clock) -> Shared {
+    on_terms(house, settings, db, clock, &Terms::default())
+}
+
+/// The same with other terms for its mail server.
+pub fn on_terms(house: &House, settings: &[(&str, &str)], db: db::Db, clock: Clock, terms: &Terms) -> Shared {
     let environment: BTreeMap<String, String> =
         settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let read = Config::from_sources(environment, None).unwrap();
     let config = Config {
         smtp: read.smtp,
+        smtp_fallbacks: read.smtp_fallbacks,
         send_rate: read.send_rate,
         domain_rate: read.domain_rate,
         ..house.app.config.clone()
     };
-    let mailer = Mailer::from_config(&config, &clock);
+    let mailer = Mailer::on_terms(&config, &clock, terms);
     let keys = Keys::open_or_create(&config.key_file).unwrap();
     App::assemble(config, db, keys, mailer, clock)
 }

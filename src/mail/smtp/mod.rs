@@ -18,27 +18,52 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS, M
 use lettre::transport::smtp::commands::Auth;
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
+use rustls::RootCertStore;
 use secrecy::ExposeSecret;
-use session::{Offers, STEP};
+use session::Offers;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use wire::{Answer, Wire};
 
-const CONNECT: Duration = Duration::from_secs(15);
+/// What every mail server is granted: how long it may be silent, and who may vouch for its name.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// Before it answers. RFC 5321, 4.5.3.2 asks for five minutes at most steps. A relay that needs a minute is as good as
+    /// lost.
+    pub step: Duration,
+    /// For the text, and to check and queue it after the final dot; RFC 5321 gives it ten minutes there, and giving up
+    /// early doubles a mail.
+    pub long: Duration,
+    /// Who vouches for its name under TLS.
+    pub roots: Arc<RootCertStore>,
+}
+
+impl Default for Terms {
+    /// As in production, with the roots that browsers believe.
+    fn default() -> Terms {
+        let seconds = Duration::from_secs;
+        let roots = Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
+        Terms { connect: seconds(15), step: seconds(60), long: seconds(300), roots }
+    }
+}
 
 /// A mail server, not yet connected to.
 #[derive(Debug, Clone)]
 struct Server {
     settings: Smtp,
     hello: ClientId,
+    terms: Terms,
 }
 
 impl Server {
-    fn new(settings: Smtp, host: &str) -> Server {
+    fn new(settings: Smtp, host: &str, terms: Terms) -> Server {
         let hello = if host.contains('.') { ClientId::Domain(host.to_owned()) } else { ClientId::default() };
-        Server { settings, hello }
+        Server { settings, hello, terms }
     }
 
     fn name(&self) -> String {
@@ -47,16 +72,16 @@ impl Server {
 
     async fn connect(&self) -> Result<Session, ConnectError> {
         let unreachable = |why: String| ConnectError::Unreachable(self.name(), why);
+        let silent = |limit: Duration| unreachable(format!("no answer in {} seconds", limit.as_secs()));
         let address = (self.settings.host.as_str(), self.settings.port);
-        let stream = timeout(CONNECT, TcpStream::connect(address))
+        let (connect, step) = (self.terms.connect, self.terms.step);
+        let stream = timeout(connect, TcpStream::connect(address))
             .await
-            .map_err(|_| unreachable("no answer in 15 seconds".to_owned()))?
+            .map_err(|_| silent(connect))?
             .map_err(|e| unreachable(e.to_string()))?;
         // Without this each mail waits 44 ms for Nagle's algorithm and a delayed acknowledgement to finish with each other.
         stream.set_nodelay(true).map_err(|e| unreachable(e.to_string()))?;
-        timeout(STEP, self.greet(Wire::over(stream)))
-            .await
-            .map_err(|_| unreachable("no greeting in a minute".to_owned()))?
+        timeout(step, self.greet(Wire::over(stream))).await.map_err(|_| silent(step))?
     }
 
     /// Everything up to the first mail.
@@ -64,7 +89,7 @@ impl Server {
         if self.settings.tls == Tls::Implicit {
             wire = self.encrypted(wire, "TLS").await?;
         }
-        let greeting = wire.hear(STEP).await;
+        let greeting = wire.hear(self.terms.step).await;
         self.good("the greeting", greeting)?;
         let mut offers = self.hello(&mut wire).await?;
         if self.settings.tls == Tls::Required {
@@ -81,7 +106,8 @@ impl Server {
             self.sign_in(&mut wire, &offers, credentials).await?;
         }
         let has = |keyword: &str| offers.lines.iter().any(|line| line.trim().eq_ignore_ascii_case(keyword));
-        Ok(Session::new(wire, Offers { pipelining: has("PIPELINING"), utf8: has("SMTPUTF8") }))
+        let offers = Offers { pipelining: has("PIPELINING"), utf8: has("SMTPUTF8") };
+        Ok(Session::new(wire, offers, self.terms.clone()))
     }
 
     fn refused(&self, step: &'static str, why: impl Display) -> ConnectError {
@@ -98,8 +124,8 @@ impl Server {
     }
 
     async fn ask(&self, wire: &mut Wire, step: &'static str, command: &str) -> Result<Answer, ConnectError> {
-        wire.say(command.as_bytes(), STEP).await.map_err(|error| self.refused(step, error))?;
-        let heard = wire.hear(STEP).await;
+        wire.say(command.as_bytes(), self.terms.step).await.map_err(|error| self.refused(step, error))?;
+        let heard = wire.hear(self.terms.step).await;
         self.good(step, heard)
     }
 
@@ -108,7 +134,7 @@ impl Server {
     }
 
     async fn encrypted(&self, wire: Wire, step: &'static str) -> Result<Wire, ConnectError> {
-        wire.encrypt(&self.settings.host).await.map_err(|error| self.refused(step, error))
+        wire.encrypt(&self.settings.host, &self.terms.roots).await.map_err(|error| self.refused(step, error))
     }
 
     async fn sign_in(&self, wire: &mut Wire, offers: &Answer, credentials: Credentials) -> Result<(), ConnectError> {

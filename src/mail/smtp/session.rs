@@ -8,16 +8,12 @@
 //! mail before: a round trip for each mail, and not four.
 
 use super::super::{Envelope, Reply, SendError};
+use super::Terms;
+use super::relays::Trial;
 use super::wire::{Answer, Wire};
 use memchr::memmem;
 use std::io::Write;
 use std::time::Duration;
-
-/// RFC 5321, 4.5.3.2 asks for five minutes at most steps. A relay that needs a minute is as good as lost.
-pub(super) const STEP: Duration = Duration::from_secs(60);
-/// For the text, and for the server to check and queue it after the final dot; RFC 5321 gives it ten minutes there, and
-/// giving up early doubles a mail.
-const LONG: Duration = Duration::from_secs(300);
 
 /// What the server can do beyond RFC 5321.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +28,9 @@ pub(super) struct Offers {
 pub(in crate::mail) struct Session {
     wire: Wire,
     offers: Offers,
+    terms: Terms,
+    /// Until the first mail is taken.
+    trial: Option<Trial>,
     /// How many answers to commands of the next mail are still to come.
     announced: usize,
     /// The server holds a transaction that came to nothing.
@@ -42,8 +41,13 @@ pub(in crate::mail) struct Session {
 
 impl Session {
     /// Over a connection that is ready for mails.
-    pub(super) fn new(wire: Wire, offers: Offers) -> Session {
-        Session { wire, offers, announced: 0, unclean: false, broken: false, out: Vec::new() }
+    pub(super) fn new(wire: Wire, offers: Offers, terms: Terms) -> Session {
+        Session { wire, offers, terms, trial: None, announced: 0, unclean: false, broken: false, out: Vec::new() }
+    }
+
+    /// Its relay has still to show that it takes mails.
+    pub(super) fn on_trial(self, trial: Trial) -> Session {
+        Session { trial: Some(trial), ..self }
     }
 
     /// Whether a next mail may be named with the dot of the one before.
@@ -94,12 +98,17 @@ impl Session {
             // One that cannot be named here is told so when it is its turn.
             let _ = self.announce(next);
         }
-        if self.wire.say(&self.out, LONG).await.is_err() {
+        if self.wire.say(&self.out, self.terms.long).await.is_err() {
             return Err(self.breaks(SendError::Uncertain));
         }
-        let Ok(answer) = self.wire.hear(LONG).await else { return Err(self.breaks(SendError::Uncertain)) };
+        let Ok(answer) = self.wire.hear(self.terms.long).await else { return Err(self.breaks(SendError::Uncertain)) };
         match refusal(&answer) {
-            None if answer.code < 300 => Ok(Reply { code: answer.code, enhanced: answer.enhanced() }),
+            None if answer.code < 300 => {
+                if let Some(trial) = self.trial.take() {
+                    trial.passed();
+                }
+                Ok(Reply { code: answer.code, enhanced: answer.enhanced() })
+            }
             // Whatever 3xx would mean here, it is no promise.
             None => Err(self.breaks(SendError::Uncertain)),
             Some(SendError::Connection) => Err(self.breaks(SendError::Connection)),
@@ -119,21 +128,24 @@ impl Session {
 
     fn breaks(&mut self, error: SendError) -> SendError {
         self.broken = true;
+        if let Some(trial) = self.trial.take() {
+            trial.failed();
+        }
         error
     }
 
     async fn say(&mut self) -> Result<(), SendError> {
-        let said = self.wire.say(&self.out, STEP).await;
+        let said = self.wire.say(&self.out, self.terms.step).await;
         said.map_err(|_| self.breaks(SendError::Connection))
     }
 
     async fn say_text(&mut self, text: &[u8]) -> Result<(), SendError> {
-        let said = self.wire.say(text, LONG).await;
+        let said = self.wire.say(text, self.terms.long).await;
         said.map_err(|_| self.breaks(SendError::Connection))
     }
 
     async fn hear(&mut self) -> Result<Answer, SendError> {
-        let heard = self.wire.hear(STEP).await;
+        let heard = self.wire.hear(self.terms.step).await;
         heard.map_err(|_| self.breaks(SendError::Connection))
     }
 
@@ -191,7 +203,7 @@ impl Session {
         let commands = std::mem::take(&mut self.out);
         let mut result = Ok(());
         for command in commands.split_inclusive(|octet| *octet == b'\n') {
-            let said = self.wire.say(command, STEP).await;
+            let said = self.wire.say(command, self.terms.step).await;
             said.map_err(|_| self.breaks(SendError::Connection))?;
             if let Some(refused) = refusal(&self.hear().await?) {
                 self.unclean = true;
@@ -248,7 +260,7 @@ mod tests {
     #[tokio::test]
     async fn the_next_mail_is_named_with_the_dot_and_a_refusal_is_its_own() {
         let (ours, mut server) = tokio::io::duplex(4_096);
-        let mut session = Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false });
+        let mut session = Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false }, Terms::default());
         let talk = tokio::spawn(async move {
             expect(&mut server, &opening("a@example.org")).await;
             server.write_all(b"250 ok\r\n250 ok\r\n354 go on\r\n").await.unwrap();
@@ -277,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_counts_although_the_server_goes_away_with_it() {
         let (ours, mut server) = tokio::io::duplex(4_096);
-        let mut session = Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false });
+        let mut session = Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false }, Terms::default());
         server.write_all(b"250 ok\r\n550 5.7.1 no\r\n").await.unwrap();
         let hear = tokio::spawn(async move {
             expect(&mut server, &opening("a@example.org")).await;
@@ -298,7 +310,7 @@ mod tests {
         ] {
             for pipelining in [true, false] {
                 let (ours, mut server) = tokio::io::duplex(4_096);
-                let mut session = Session::new(Wire::over(ours), Offers { pipelining, utf8: false });
+                let mut session = Session::new(Wire::over(ours), Offers { pipelining, utf8: false }, Terms::default());
                 server.write_all(answers.as_bytes()).await.unwrap();
                 server.shutdown().await.unwrap();
                 let opened = session.open(&envelope("a@example.org")).await;
@@ -318,9 +330,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_reads_no_further_is_left_before_the_dot() {
+        let (ours, mut server) = tokio::io::duplex(4_096);
+        let terms = Terms { long: Duration::from_millis(20), ..Terms::default() };
+        let mut session = Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false }, terms);
+        server.write_all(b"250 ok\r\n250 ok\r\n354 go\r\n").await.unwrap();
+        session.open(&envelope("a@example.org")).await.unwrap();
+        assert_eq!(session.body(&[b'x'; 8_192]).await, Err(SendError::Connection));
+        assert!(session.is_broken(), "nothing more is said");
+    }
+
+    #[tokio::test]
     async fn an_address_beyond_ascii_needs_a_server_that_takes_it() {
         let (ours, _server) = tokio::io::duplex(4_096);
-        let mut session = Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false });
+        let mut session = Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false }, Terms::default());
         let refused = Reply { code: 553, enhanced: Some("5.6.7".to_owned()) };
         assert_eq!(session.open(&envelope("анна@example.org")).await, Err(SendError::Never(refused)));
         assert!(!session.is_broken(), "nothing was said");

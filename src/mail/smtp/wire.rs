@@ -1,5 +1,6 @@
 //! The octets: a stream in clear or in TLS, commands out, replies in.
 
+use rustls::RootCertStore;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,14 +52,14 @@ impl Wire {
         Wire { stream: Box::new(stream), heard: Vec::new(), from: 0 }
     }
 
-    /// The same, encrypted from here on; the server must prove that it is `host`. What was said in clear and not yet
+    /// The same, encrypted from here on; the server must prove to `roots` that it is `host`. What was said in clear and not yet
     /// heard would be taken for said under TLS, so there must be none of it (CVE-2011-0411).
-    pub async fn encrypt(self, host: &str) -> io::Result<Wire> {
+    pub async fn encrypt(self, host: &str, roots: &Arc<RootCertStore>) -> io::Result<Wire> {
         if self.from < self.heard.len() {
             return Err(io::Error::other("the server spoke on before TLS began"));
         }
         let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(Arc::new(tls()?)).connect(name, self.stream).await?;
+        let stream = TlsConnector::from(Arc::new(tls(roots.clone())?)).connect(name, self.stream).await?;
         Ok(Wire::over(stream))
     }
 
@@ -149,9 +150,7 @@ fn enhanced_of(line: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn tls() -> io::Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+fn tls(roots: Arc<RootCertStore>) -> io::Result<rustls::ClientConfig> {
     Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?

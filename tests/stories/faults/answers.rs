@@ -12,28 +12,33 @@ use friday::digest::State;
 use std::time::Duration;
 
 const STEPS: [Step; 4] = [Step::Mail, Step::Rcpt, Step::Data, Step::Dot];
-const MANY: usize = 20;
+pub(super) const MANY: usize = 20;
 /// How often each fault happens.
 const TIMES: usize = 6;
 
 /// One fault of one server, in a house that has told others before.
-struct Scene {
-    sink: Sink,
-    app: Shared,
-    id: i64,
+pub(super) struct Scene {
+    pub sink: Sink,
+    pub app: Shared,
+    pub id: i64,
 }
 
 impl Scene {
     async fn set(house: &House, judge: &mut Judge, pipelining: bool, step: Step, fault: &Fault) -> Scene {
+        let sink = Sink::start().await;
+        sink.pipelining(pipelining);
+        sink.fail(step, When::Times(TIMES), fault.clone());
+        let app = at_clock(house, &sink, 3, &[], Clock::fixed(NOW));
+        Scene::begin(house, judge, sink, app).await
+    }
+
+    /// An issue goes out to twenty new readers.
+    pub async fn begin(house: &House, judge: &mut Judge, sink: Sink, app: Shared) -> Scene {
         for all in ["DELETE FROM subscriptions", "DELETE FROM subscribers"] {
             house.app.db.write(all).execute().await.unwrap();
         }
         readers(house, MANY).await;
         judge.meet(house).await;
-        let sink = Sink::start().await;
-        sink.pipelining(pipelining);
-        sink.fail(step, When::Times(TIMES), fault.clone());
-        let app = at_clock(house, &sink, 3, &[], Clock::fixed(NOW));
         let id = started(&app).await;
         work(&app).await;
         Scene { sink, app, id }
@@ -47,7 +52,7 @@ impl Scene {
     }
 
     /// Time passes until everybody has had their last try.
-    async fn play(&self) {
+    pub async fn play(&self) {
         for _ in 0..40 {
             if state(&self.app, self.id).await != State::Sending {
                 return;

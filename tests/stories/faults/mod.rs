@@ -11,6 +11,8 @@ mod database;
 mod desk;
 mod disk;
 mod proxy;
+mod relays;
+mod wire;
 
 use std::io::Write;
 

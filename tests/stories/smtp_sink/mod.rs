@@ -8,6 +8,7 @@
 //! wrong place is refused and counted ([`Sink::nonsense`]).
 
 mod talk;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// Where in a conversation a fault happens.
@@ -33,6 +34,8 @@ pub enum Step {
     Rcpt,
     /// At DATA.
     Data,
+    /// In the middle of the text.
+    Text,
     /// After the final dot.
     Dot,
 }
@@ -46,8 +49,23 @@ pub enum Fault {
     Drop,
     /// The connection is closed without an answer and nothing was accepted, even after the dot.
     Lose,
+    /// As [`Fault::Drop`], but the connection is reset (RST): the other side is told nothing, not even by TLS.
+    Reset,
+    /// As [`Fault::Drop`], but the connection is left open, for hours.
+    Silence,
     /// The usual answer, with a pause before each of its octets.
     Drip(Duration),
+}
+
+/// How a server speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tls {
+    /// From the first octet.
+    Implicit,
+    /// After STARTTLS.
+    Offered,
+    /// After STARTTLS it says something that is not TLS.
+    Broken,
 }
 
 /// When.
@@ -82,21 +100,33 @@ pub struct Accepted {
     pub at: Duration,
 }
 
+/// What was accepted and asked, of one server or of several beside each other.
+#[derive(Default)]
+struct Book {
+    accepted: Mutex<Vec<Accepted>>,
+    asked: Mutex<BTreeMap<String, usize>>,
+    nonsense: AtomicUsize,
+    more: Notify,
+}
+
 #[derive(Default)]
 struct Inner {
+    book: Arc<Book>,
     /// PIPELINING is not offered.
     one_by_one: AtomicBool,
-    broken_tls: bool,
+    tls: Option<Tls>,
     /// The only name and password that are let in, where there are any.
     login: Option<(&'static str, &'static str)>,
     rules: Mutex<Vec<Rule>>,
-    accepted: Mutex<Vec<Accepted>>,
-    asked: Mutex<BTreeMap<String, usize>>,
     delay: Mutex<Duration>,
-    keep_raw: AtomicBool,
+    /// Only envelopes are kept.
+    forgetful: AtomicBool,
+    /// Every connection is reset, and each that comes.
+    dead: watch::Sender<bool>,
+    /// How many connections there were, how many of its own mails were accepted, and how many connections are open.
+    met: AtomicUsize,
+    took: AtomicUsize,
     open: AtomicUsize,
-    nonsense: AtomicUsize,
-    more: Notify,
     fewer: Notify,
 }
 
@@ -115,7 +145,18 @@ impl Sink {
 
     /// One that offers STARTTLS, and after its 220 says something that is not TLS.
     pub async fn with_broken_tls() -> Sink {
-        Sink::serve(Inner { broken_tls: true, ..Inner::default() }).await
+        Sink::serve(Inner { tls: Some(Tls::Broken), ..Inner::default() }).await
+    }
+
+    /// One with a certificate ([`tls::roots`] vouch for it): from the first octet, or after STARTTLS.
+    pub async fn encrypted(implicit: bool) -> Sink {
+        let tls = Some(if implicit { Tls::Implicit } else { Tls::Offered });
+        Sink::serve(Inner { tls, ..Inner::default() }).await
+    }
+
+    /// A second server that writes into the same book: what is asked of the one is asked of both.
+    pub async fn beside(&self) -> Sink {
+        Sink::serve(Inner { book: self.inner.book.clone(), ..Inner::default() }).await
     }
 
     /// One that lets nobody send who does not sign in with this name and password.
@@ -127,22 +168,35 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(inner);
-        inner.keep_raw.store(true, Ordering::SeqCst);
         let begun = Instant::now();
         let serving = inner.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.open.fetch_add(1, Ordering::SeqCst);
+                serving.met.fetch_add(1, Ordering::SeqCst);
                 let inner = serving.clone();
                 tokio::spawn(async move {
-                    // A client that goes away in the middle is what many stories do.
-                    let _ = talk::converse(&inner, stream, begun).await;
+                    // An orderly end is said before; whatever else ends it is a reset.
+                    stream.set_zero_linger().unwrap();
+                    let mut death = inner.dead.subscribe();
+                    tokio::select! {
+                        // Dead, it says nothing.
+                        biased;
+                        _ = death.wait_for(|dead| *dead) => {}
+                        // A client that goes away in the middle is what many stories do.
+                        _ = talk::converse(&inner, stream, begun) => {}
+                    }
                     inner.open.fetch_sub(1, Ordering::SeqCst);
                     inner.fewer.notify_waiters();
                 });
             }
         });
         Sink { address, inner }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The setting for a client: `smtp://127.0.0.1:PORT?tls=none&connections=N`.
@@ -175,6 +229,26 @@ impl Sink {
         self.inner.rules.lock().unwrap().clear();
     }
 
+    /// Ends it in the middle of whatever it does: every connection is reset, and each that comes.
+    pub fn die(&self) {
+        self.inner.dead.send_replace(true);
+    }
+
+    /// It is back.
+    pub fn revive(&self) {
+        self.inner.dead.send_replace(false);
+    }
+
+    /// How many connections there have been, whatever became of them.
+    pub fn met(&self) -> usize {
+        self.inner.met.load(Ordering::SeqCst)
+    }
+
+    /// How many mails it accepted itself, of all that stand in its book.
+    pub fn took(&self) -> usize {
+        self.inner.took.load(Ordering::SeqCst)
+    }
+
     /// Makes every mail take so long.
     pub fn slow(&self, delay: Duration) {
         *self.inner.delay.lock().unwrap() = delay;
@@ -182,18 +256,18 @@ impl Sink {
 
     /// Keeps only envelopes, for many mails.
     pub fn forget_bodies(&self) {
-        self.inner.keep_raw.store(false, Ordering::SeqCst);
+        self.inner.forgetful.store(true, Ordering::SeqCst);
     }
 
     /// Everything that was accepted, in order.
     pub fn accepted(&self) -> Vec<Accepted> {
-        self.inner.accepted.lock().unwrap().clone()
+        self.inner.book.accepted.lock().unwrap().clone()
     }
 
     /// How many mails each recipient got.
     pub fn by_recipient(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for mail in self.inner.accepted.lock().unwrap().iter() {
+        for mail in self.inner.book.accepted.lock().unwrap().iter() {
             *counts.entry(mail.to.clone()).or_default() += 1;
         }
         counts
@@ -206,22 +280,22 @@ impl Sink {
 
     /// How many were accepted.
     pub fn count(&self) -> usize {
-        self.inner.accepted.lock().unwrap().len()
+        self.inner.book.accepted.lock().unwrap().len()
     }
 
     /// How often each recipient was named in a RCPT, whatever was answered.
     pub fn asked(&self) -> BTreeMap<String, usize> {
-        self.inner.asked.lock().unwrap().clone()
+        self.inner.book.asked.lock().unwrap().clone()
     }
 
     /// How often something was said that belongs nowhere, or not there.
     pub fn nonsense(&self) -> usize {
-        self.inner.nonsense.load(Ordering::SeqCst)
+        self.inner.book.nonsense.load(Ordering::SeqCst)
     }
 
     /// Waits until so many were accepted; panics after two minutes, which is long for a busy machine.
     pub async fn wait_for(&self, count: usize) {
-        let enough = until(&self.inner.more, || self.count() >= count);
+        let enough = until(&self.inner.book.more, || self.count() >= count);
         if tokio::time::timeout(Duration::from_secs(120), enough).await.is_err() {
             panic!("only {} of {count} mails were accepted in two minutes", self.count());
         }
@@ -246,10 +320,10 @@ async fn until(changed: &Notify, enough: impl Fn() -> bool) {
 
 impl Inner {
     /// What EHLO is answered with.
-    fn offers(&self) -> String {
+    fn offers(&self, encrypted: bool) -> String {
         let mut lines = vec!["sink"];
         lines.extend((!self.one_by_one.load(Ordering::SeqCst)).then_some("PIPELINING"));
-        lines.extend(self.broken_tls.then_some("STARTTLS"));
+        lines.extend((!encrypted && self.tls.is_some()).then_some("STARTTLS"));
         lines.extend(self.login.map(|_| "AUTH PLAIN"));
         lines.push("8BITMIME");
         let lines: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
@@ -257,7 +331,7 @@ impl Inner {
     }
 
     fn fault(&self, step: Step, recipient: &str) -> Option<Fault> {
-        let accepted = self.accepted.lock().unwrap().len();
+        let accepted = self.book.accepted.lock().unwrap().len();
         let mut rules = self.rules.lock().unwrap();
         let at = rules.iter().position(|rule| {
             rule.step == step
@@ -279,10 +353,11 @@ impl Inner {
         if mail.to.ends_with("@staff.example") {
             return;
         }
-        if !self.keep_raw.load(Ordering::SeqCst) {
+        if self.forgetful.load(Ordering::SeqCst) {
             mail.raw = Vec::new();
         }
-        self.accepted.lock().unwrap().push(mail);
-        self.more.notify_waiters();
+        self.took.fetch_add(1, Ordering::SeqCst);
+        self.book.accepted.lock().unwrap().push(mail);
+        self.book.more.notify_waiters();
     }
 }
