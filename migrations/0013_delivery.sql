@@ -15,7 +15,7 @@ CREATE INDEX delivery_batches_due ON delivery_batches (issue_id, due_at) WHERE d
 -- What a deleted lease frees.
 CREATE INDEX delivery_batches_leased ON delivery_batches (lease) WHERE lease IS NOT NULL;
 
--- Runs from before: what they have of their audience is one batch.
+-- Runs from before: what they have of their audience is one batch. One process sends them, and to give it back looks at all.
 INSERT INTO delivery_batches (issue_id, above, up_to, due_at)
 SELECT issue_id, 0, CASE WHEN gathered_at IS NULL THEN gathered_to ELSE 9223372036854775807 END, 0
 FROM delivery_runs WHERE forgotten_at IS NULL;
@@ -50,6 +50,8 @@ DROP TABLE deliveries;
 ALTER TABLE deliveries_now RENAME TO deliveries;
 -- Who failed or waits again, by reason.
 CREATE INDEX deliveries_trouble ON deliveries (issue_id, state, trouble) WHERE trouble IS NOT NULL;
+-- When the next of those who were put off is tried again.
+CREATE INDEX deliveries_again ON deliveries (issue_id, next_at) WHERE state = 'waiting' AND trouble IS NOT NULL;
 
 -- The number of the last sums by domain that the holder of a lease has written: they are added once.
 ALTER TABLE delivery_leases ADD COLUMN sums BIGINT NOT NULL DEFAULT 0;

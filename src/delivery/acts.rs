@@ -118,7 +118,7 @@ pub async fn send(app: &Shared, by: Actor, id: i64, typed: Option<i64>, window: 
         return Err(ActError::Nobody(issue.newsletter));
     }
     if window.is_zero() {
-        start(app, by, id).await?;
+        start(app, by, id, None).await?;
     } else {
         set(app, by, &issue, app.clock.now() + window, "issue.send").await?;
     }
@@ -131,7 +131,7 @@ pub async fn send_now(app: &Shared, by: Actor, id: i64) -> Result<(), ActError> 
     if issue.state != State::Scheduled || issue.scheduled_at.is_none_or(|at| at > app.clock.now() + WINDOW) {
         return Err(ActError::State { id, state: issue.state, why: "it is not about to go out" });
     }
-    start(app, by, id).await
+    start(app, by, id, issue.scheduled_at).await
 }
 
 /// An issue that could go out: it is open, it has something in it, every edition of it can be rendered, and its sender is
@@ -173,13 +173,19 @@ async fn set(app: &Shared, by: Actor, issue: &Issue, at: Moment, act: &'static s
     Ok(())
 }
 
-/// Freezes an issue and begins to send it.
-pub async fn start(app: &Shared, by: Actor, id: i64) -> Result<(), ActError> {
+/// Freezes an issue and begins to send it. With `scheduled`, only if that is still its time: whoever takes it back in the
+/// last moment has taken it back.
+pub async fn start(app: &Shared, by: Actor, id: i64, scheduled: Option<Moment>) -> Result<(), ActError> {
     let now = app.clock.now();
     let newsroom = app.newsroom();
     let issue = issue(app, id).await?;
     let newsletter = newsletter(app, &issue)?;
     let mut tx = app.db.begin().await?;
+    if let Some(at) = scheduled
+        && !digest::store::hold_schedule(&mut tx, id, at).await?
+    {
+        return Ok(());
+    }
     let frozen = digest::store::freeze(&mut tx, now, id, &newsroom, &app.config.base_url).await?;
     store::begin(&mut tx, id, &newsletter.slug, newsletter.language.as_str(), now).await?;
     progress::note(&mut tx, id, now, &format!("No. {} frozen, {} editions", frozen.number, frozen.editions.len()))
@@ -267,9 +273,12 @@ pub async fn retry(app: &Shared, by: Actor, id: i64) -> Result<i64, ActError> {
     if again == 0 {
         return Err(ActError::NoFailures(id));
     }
-    if issue.state == State::Sent && !digest::store::move_state(&mut tx, now, id, State::Sent, State::Sending).await? {
-        return Err(ActError::State { id, state: issue.state, why: "somebody was faster" });
+    // Its run is held by now, and cannot end or be cancelled beside this. Where it stood before may be out of date.
+    let state = digest::store::state(&mut tx, id).await?.ok_or(ActError::NoIssue(id))?;
+    if !state.is_public() {
+        return Err(ActError::State { id, state, why: "only what went out can be tried again" });
     }
+    digest::store::move_state(&mut tx, now, id, State::Sent, State::Sending).await?;
     progress::note(&mut tx, id, now, &format!("{again} who failed are tried again")).await?;
     staff::store::record(&mut tx, by, now, "issue.retry", &format!("issue {id}")).await?;
     tx.commit().await?;

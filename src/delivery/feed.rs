@@ -75,6 +75,11 @@ impl<'r> Feeder<'r> {
             while let Ok(done) = self.given.try_recv() {
                 self.give_back(done).await?;
             }
+            if !self.run.lease.holds(self.run.app.clock.now()) {
+                // It may be renewed yet. Until it is, whoever is handed out would not be sent to.
+                self.wait().await?;
+                continue;
+            }
             self.refresh().await?;
             let claimed = self.claim_each().await?;
             any |= claimed;
@@ -144,7 +149,8 @@ impl<'r> Feeder<'r> {
         let Some(Reading { in_hand, from }) = self.next(going.issue, now).await? else { return Ok(false) };
         let (whose, rest) = ((going.issue, going.newsletter.as_str()), Batch { above: from, ..in_hand.batch });
         let most = self.run.at_once();
-        let readers = batches::readers(&self.run.app.db, whose, rest, now, most).await?;
+        let ours = (self.run.lease.id, rest);
+        let readers = batches::readers(&self.run.app.db, whose, ours, now, most).await?;
         if let Some(last) = readers.get(most - 1) {
             let from = last.subscriber_id;
             self.reading.insert(going.issue, Reading { in_hand: in_hand.clone(), from });
@@ -201,7 +207,7 @@ impl<'r> Feeder<'r> {
     }
 
     async fn give(&self, job: Job) {
-        // The connections end only after the feeder, unless all of them died: then the run ends as well.
+        // The connections end only after the feeder, unless all of them have died: then the run ends as well.
         if self.jobs.send(job).await.is_err() {
             self.run.stop.cancel();
         }

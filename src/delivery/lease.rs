@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 pub const LEASE: Duration = Duration::from_secs(20);
 /// How often it is renewed.
 const BEAT: Duration = Duration::from_secs(5);
-/// A mail is begun only with so much of the lease left: more than a mail takes, or two clocks differ.
+/// A mail is begun only with so much of the lease left: more than its text takes, or two clocks differ. While its answer is
+/// waited for, the lease is renewed.
 const MARGIN: Duration = Duration::from_secs(6);
 
 /// A lease that this process has taken.
@@ -39,7 +40,8 @@ impl Lease {
     pub async fn take(app: &Shared, connections: usize) -> db::Result<Lease> {
         let (id, begun, until) = (db::new_id(), Instant::now(), app.clock.now() + LEASE);
         store::take_lease(&app.db, id, until, connections).await?;
-        Ok(Lease { id, until: AtomicI64::new(until.millis()), renewed: Mutex::new(begun), sharing: AtomicI64::new(1) })
+        let sharing = AtomicI64::new(store::live_leases(&app.db, app.clock.now()).await?);
+        Ok(Lease { id, until: AtomicI64::new(until.millis()), renewed: Mutex::new(begun), sharing })
     }
 
     /// Whether a mail may be begun now.
@@ -54,12 +56,18 @@ impl Lease {
         self.sharing.load(Ordering::Relaxed)
     }
 
-    /// Keeps it alive until `stop`, or until it is lost.
-    pub async fn keep(&self, app: &Shared, stop: &CancellationToken) {
+    /// It is lost: no mail is begun any more.
+    pub fn lose(&self) {
+        tracing::warn!("the right to send was lost: this process stood still for too long, or clocks differ");
+        self.until.store(0, Ordering::SeqCst);
+    }
+
+    /// Keeps it alive until the run is `over`, or until it is lost, which stops the run.
+    pub async fn keep(&self, app: &Shared, stop: &CancellationToken, over: &CancellationToken) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(BEAT) => {}
-                () = stop.cancelled() => return,
+                () = over.cancelled() => return,
             }
             // What was true when the statement was begun counts, not when its answer came.
             let (begun, now) = (Instant::now(), app.clock.now());
@@ -70,8 +78,7 @@ impl Lease {
                     self.sharing.store(sharing, Ordering::Relaxed);
                 }
                 Ok(None) => {
-                    tracing::warn!("the right to send was lost: this process stood still for too long");
-                    self.until.store(0, Ordering::SeqCst);
+                    self.lose();
                     stop.cancel();
                     return;
                 }

@@ -25,11 +25,13 @@ const BACK_OFF: [Duration; 6] = [
 type Pending = Option<(Arc<Going>, oneshot::Receiver<bool>)>;
 
 /// Waits until the last outcome is on disk, and learns whether its issue is still to be sent.
-async fn settle(pending: &mut Pending) {
-    if let Some((going, written)) = pending.take()
-        && !written.await.unwrap_or(false)
-    {
-        going.open.store(false, Ordering::SeqCst);
+async fn settle(run: &Run, pending: &mut Pending) {
+    let Some((going, written)) = pending.take() else { return };
+    match written.await {
+        Ok(true) => {}
+        Ok(false) => going.open.store(false, Ordering::SeqCst),
+        // The recorder has died: nothing that is sent would be known any more.
+        Err(_) => run.stop.cancel(),
     }
 }
 
@@ -85,7 +87,8 @@ impl Line {
                 continue;
             }
             if self.connection.is_none() {
-                self.connection = self.run.app.mailer.connect().await.ok();
+                let connected = self.run.app.mailer.connect().await;
+                self.connection = connected.inspect_err(|error| tracing::warn!(%error, "no other connection")).ok();
             }
             let Some(connection) = self.connection.take() else {
                 self.put_down(ready);
@@ -94,7 +97,7 @@ impl Line {
             };
             self.send(ready, connection).await;
         }
-        settle(&mut self.pending).await;
+        settle(&self.run, &mut self.pending).await;
         if let Some(connection) = self.connection {
             connection.quit().await;
         }
@@ -105,8 +108,13 @@ impl Line {
         if let Some(next) = self.next.take() {
             return Some(next);
         }
-        let job = self.jobs.lock().await.recv().await?;
-        Some(self.write(job))
+        loop {
+            let job = self.jobs.lock().await.recv().await?;
+            // Written in vain it would be, and signed.
+            if self.run.may_send(&job) {
+                return Some(self.write(job));
+            }
+        }
     }
 
     fn write(&mut self, job: Job) -> Ready {
@@ -137,13 +145,13 @@ impl Line {
             job.going.held_up.store(true, Ordering::SeqCst);
             job.going.open.store(false, Ordering::SeqCst);
         }
-        settle(&mut self.pending).await;
+        settle(&self.run, &mut self.pending).await;
         let written = self.run.write_down(job.ended(outcome), Some(job.domain.clone())).await;
         self.pending = Some((job.going.clone(), written));
         let going = job.going.clone();
         self.put_down(ready);
         if refused {
-            settle(&mut self.pending).await;
+            settle(&self.run, &mut self.pending).await;
             stop_refused(&self.run, &going).await;
         }
         if !connection.is_broken() {
@@ -176,7 +184,7 @@ impl Line {
         if connection.looks_ahead() {
             self.next = self.look_ahead();
         }
-        settle(&mut self.pending).await;
+        settle(&self.run, &mut self.pending).await;
         // Nothing but the next line stands between the look at the lease and the mail.
         if !self.run.may_send(&ready.job) {
             return Tried::Stopped;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// As many as a group may have.
 const GROUP: usize = 256;
@@ -40,8 +41,8 @@ pub struct Entry {
     pub done: oneshot::Sender<bool>,
 }
 
-/// A receiving domain.
-#[derive(Clone, Debug)]
+/// A receiving domain. It does not print its name, which can be a person's.
+#[derive(Clone)]
 pub struct Domain {
     /// Its mark in this issue.
     pub mark: i64,
@@ -49,11 +50,23 @@ pub struct Domain {
     pub name: Arc<str>,
 }
 
+impl std::fmt::Debug for Domain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Domain").field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
+
 /// What is to be added to the counts of each domain, by issue and mark.
 type Sums = BTreeMap<(i64, i64), (Arc<str>, DomainChange)>;
 
-/// Writes until the last sender is gone.
-pub async fn record(app: Shared, lease: Arc<Lease>, connections: usize, mut entries: mpsc::Receiver<Entry>) {
+/// Writes until the last sender is gone. Where the lease turns out to be gone, the run is stopped: whoever has taken it over
+/// sends to the same readers by now.
+pub async fn record(
+    app: Shared,
+    lease: Arc<Lease>,
+    (connections, stop): (usize, CancellationToken),
+    mut entries: mpsc::Receiver<Entry>,
+) {
     let mut recorder = Recorder { app, lease, sums: Sums::new(), nth: 1 };
     let mut flushed = Instant::now();
     let mut group = Vec::with_capacity(GROUP);
@@ -62,6 +75,10 @@ pub async fn record(app: Shared, lease: Arc<Lease>, connections: usize, mut entr
         let written = recorder.write(&group, due).await;
         if due {
             flushed = Instant::now();
+        }
+        if written.lost && !stop.is_cancelled() {
+            recorder.lease.lose();
+            stop.cancel();
         }
         for entry in group.drain(..) {
             recorder.add_up(&entry, &written);
@@ -104,9 +121,14 @@ impl Recorder {
     /// Commits a group, and the sums where they are due, however long that takes.
     async fn write(&mut self, group: &[Entry], with_sums: bool) -> Written {
         let records: Vec<Record> = group.iter().map(|entry| entry.record.clone()).collect();
+        let mut is_first = true;
         loop {
             match self.try_write(&records, with_sums).await {
-                Ok(written) => {
+                Ok(mut written) => {
+                    if !is_first {
+                        // What an earlier attempt wrote, whose answer was lost, is in no sum yet.
+                        written.counted = records.iter().map(|record| (record.issue, record.reader)).collect();
+                    }
                     if with_sums {
                         self.sums.clear();
                         self.nth += 1;
@@ -114,6 +136,7 @@ impl Recorder {
                     return written;
                 }
                 Err(error) => {
+                    is_first = false;
                     tracing::warn!(%error, outcomes = records.len(), "outcomes cannot be written down; sending waits");
                     tokio::time::sleep(AWAY).await;
                 }
@@ -123,7 +146,7 @@ impl Recorder {
 
     async fn try_write(&self, records: &[Record], with_sums: bool) -> db::Result<Written> {
         let written = match record::sent_at_once(records).filter(|_| self.app.db.is_postgres() && !with_sums) {
-            Some(issue) => record::record_sent(&self.app.db, issue, records).await?,
+            Some(issue) => record::record_sent(&self.app.db, self.lease.id, issue, records).await?,
             None => self.write_in_transaction(records, with_sums).await?,
         };
         for record in records {

@@ -74,23 +74,27 @@ pub async fn run(app: &Shared) -> Result<bool, SendFault> {
         Err(error) => {
             tracing::warn!(%error, "the digest waits for the mail server");
             for (issue, ..) in store::sending(&app.db).await? {
-                let what = format!("{}; nobody is skipped", error.sentence());
-                progress::note_news(&app.db, issue, app.clock.now(), &what).await?;
+                progress::note_away(&app.db, issue, app.clock.now(), &error.sentence()).await?;
             }
             return Ok(false);
         }
     };
+    for (issue, ..) in store::sending(&app.db).await? {
+        progress::note_back(&app.db, issue, app.clock.now()).await?;
+    }
     let connections = app.mailer.connections().max(1);
     let lease = Arc::new(Lease::take(app, connections).await?);
+    let (stop, over) = (app.stop.child_token(), CancellationToken::new());
+    let heart = tokio::spawn(keep(app.clone(), lease.clone(), stop.clone(), over.clone()));
     let (records, entries) = mpsc::channel(connections * 2 + AHEAD);
-    let recorder = tokio::spawn(record(app.clone(), lease.clone(), connections, entries));
+    let recorder = tokio::spawn(record(app.clone(), lease.clone(), (connections, stop.clone()), entries));
     let run = Arc::new(Run {
         app: app.clone(),
         lease: lease.clone(),
         records,
         pace: Pace::new(f64::from(app.config.send_rate), Instant::now()).map(Mutex::new),
         connections,
-        stop: app.stop.child_token(),
+        stop,
         down: AtomicUsize::new(0),
         refused: AtomicUsize::new(0),
     });
@@ -99,12 +103,26 @@ pub async fn run(app: &Shared) -> Result<bool, SendFault> {
     drop(run);
     let recorded = recorder.await;
     // All outcomes are on disk: whoever was leased and not tried is free again. If this fails, the lease runs out by itself.
+    let given = give_all_back(app, &lease, given).await;
+    over.cancel();
+    let beaten = heart.await;
+    given?;
+    store::drop_lease(&app.db, lease.id).await?;
+    recorded.and(beaten).map_err(|_| SendFault::Died)?;
+    sent
+}
+
+/// Until the run is over, and not only until it is to stop: an answer to a final dot may take minutes, and as long as one is
+/// out nobody else may have its reader.
+async fn keep(app: Shared, lease: Arc<Lease>, stop: CancellationToken, over: CancellationToken) {
+    lease.keep(&app, &stop, &over).await;
+}
+
+async fn give_all_back(app: &Shared, lease: &Lease, mut given: mpsc::UnboundedReceiver<Done>) -> db::Result<()> {
     while let Some((issue, batch)) = given.recv().await {
         batches::give_back(&app.db, lease.id, issue, batch.up_to).await?;
     }
-    store::drop_lease(&app.db, lease.id).await?;
-    recorded.map_err(|_| SendFault::Died)?;
-    sent
+    Ok(())
 }
 
 async fn anything_due(app: &Shared) -> db::Result<bool> {
@@ -116,22 +134,22 @@ async fn anything_due(app: &Shared) -> db::Result<bool> {
     Ok(false)
 }
 
-/// Feeder, connections and heartbeat, until the feeder has nothing more or the run is stopped.
+/// Feeder and connections, until the feeder has nothing more or the run is stopped.
 async fn work(
     run: &Arc<Run>,
     first: Connection,
     done: mpsc::UnboundedSender<Done>,
     given: &mut mpsc::UnboundedReceiver<Done>,
 ) -> Result<bool, SendFault> {
-    let (give, jobs) = mpsc::channel(AHEAD);
+    let (give, jobs) = mpsc::channel(run.at_once());
     let jobs = Arc::new(tokio::sync::Mutex::new(jobs));
     let mut lines = JoinSet::new();
     let mut first = Some(first);
     for _ in 0..run.connections {
         lines.spawn(Line::new(run.clone(), jobs.clone(), first.take()).go());
     }
-    let keeper = run.clone();
-    let heart = tokio::spawn(async move { keeper.lease.keep(&keeper.app, &keeper.stop).await });
+    // The connections alone hold it: when all of them have died, the feeder is told.
+    drop(jobs);
     let fed = Feeder::new(run.clone(), give, done, given).feed().await;
     let mut died = false;
     while let Some(ended) = lines.join_next().await {
@@ -139,7 +157,6 @@ async fn work(
     }
     let was_away = run.down.load(Ordering::SeqCst) >= run.connections;
     run.stop.cancel();
-    died |= heart.await.is_err();
     if died {
         return Err(SendFault::Died);
     }
@@ -151,7 +168,7 @@ impl Run {
     /// written to an hour later.
     pub fn at_once(&self) -> usize {
         let rate = self.app.config.send_rate as usize;
-        if rate == 0 { AHEAD } else { (rate * REACH).clamp(self.connections, AHEAD) }
+        if rate == 0 { AHEAD } else { (rate * REACH).clamp(self.connections.min(AHEAD), AHEAD) }
     }
 
     /// Several processes keep the limits together.
@@ -183,8 +200,10 @@ impl Run {
     /// Hands an outcome in; what is answered says that it is on disk.
     pub async fn write_down(&self, (record, in_hand): Ended, domain: Option<Domain>) -> oneshot::Receiver<bool> {
         let (done, written) = oneshot::channel();
-        // The recorder outlives every sender; where it died, the receiver says so.
-        let _ = self.records.send(Entry { record, in_hand, domain, done }).await;
+        // The recorder outlives every sender, unless it died: then nothing that is sent would be known any more.
+        if self.records.send(Entry { record, in_hand, domain, done }).await.is_err() {
+            self.stop.cancel();
+        }
         written
     }
 

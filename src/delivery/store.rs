@@ -128,11 +128,16 @@ pub async fn renew_lease(db: &Db, id: i64, now: Moment, until: Moment) -> db::Re
     if renewed == 0 {
         return Ok(None);
     }
-    let (live,): (i64,) = db.read("SELECT COUNT(*) FROM delivery_leases WHERE until > $1").bind(now).one().await?;
-    Ok(Some(live.max(1)))
+    live_leases(db, now).await.map(Some)
 }
 
-/// Gives a lease up, and with it every row that is still leased by it.
+/// How many processes send now: at least the one that asks.
+pub async fn live_leases(db: &Db, now: Moment) -> db::Result<i64> {
+    let (live,): (i64,) = db.read("SELECT COUNT(*) FROM delivery_leases WHERE until > $1").bind(now).one().await?;
+    Ok(live.max(1))
+}
+
+/// Gives a lease up, and with it every batch that is still leased by it.
 pub async fn drop_lease(db: &Db, id: i64) -> db::Result<()> {
     db.write("DELETE FROM delivery_leases WHERE id = $1").bind(id).execute().await?;
     Ok(())
@@ -196,13 +201,18 @@ pub async fn retry(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<i64> {
         batches::reopen(tx, issue, now).await?;
         tx.query(
             "UPDATE delivery_runs SET finished_at = NULL, failed = failed - $2, uncertain =
-                (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'waiting' AND uncertain)
+                (SELECT COUNT(*) FROM deliveries WHERE issue_id = $1 AND state = 'waiting' AND trouble IS NOT NULL AND uncertain)
              WHERE issue_id = $1",
         )
         .bind(issue)
         .bind(again)
         .execute()
         .await?;
+        // All who failed are tried again, so none has failed in any domain.
+        tx.query("UPDATE delivery_domains SET failed = 0, trouble = NULL WHERE issue_id = $1 AND failed > 0")
+            .bind(issue)
+            .execute()
+            .await?;
     }
     Ok(again)
 }

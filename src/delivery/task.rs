@@ -56,7 +56,7 @@ async fn begin(app: &Shared, id: i64, at: Moment) -> Result<(), ActError> {
     if app.clock.now().since(at) > schedule::LATE {
         return hold(app, id, "Its time passed while Friday was not running; it is held").await;
     }
-    match acts::start(app, Actor::Friday, id).await {
+    match acts::start(app, Actor::Friday, id, Some(at)).await {
         // Another process was faster.
         Err(ActError::Freeze(digest::store::FreezeError::State { .. })) => Ok(()),
         Err(error) if error.is_plain() => {

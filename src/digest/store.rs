@@ -340,6 +340,23 @@ pub async fn move_state(tx: &mut Tx, now: Moment, id: i64, from: State, to: Stat
     Ok(moved > 0)
 }
 
+/// Where an issue stands, as a transaction sees it.
+pub async fn state(tx: &mut Tx, id: i64) -> db::Result<Option<State>> {
+    let state: Option<(String,)> = tx.query("SELECT state FROM issues WHERE id = $1").bind(id).optional().await?;
+    Ok(state.and_then(|(state,)| State::parse(&state)))
+}
+
+/// Holds an issue that is to go out at a time. False when it is not any more.
+pub async fn hold_schedule(tx: &mut Tx, id: i64, at: Moment) -> db::Result<bool> {
+    let held = tx
+        .query("UPDATE issues SET state = state WHERE id = $1 AND state = 'scheduled' AND scheduled_at = $2")
+        .bind(id)
+        .bind(at)
+        .execute()
+        .await?;
+    Ok(held == 1)
+}
+
 /// Why an issue cannot be frozen. Nothing was changed; the transaction should be dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {

@@ -456,3 +456,45 @@ story!(what_is_kept_of_a_run_names_nobody_and_is_forgotten_but_for_the_counts, a
     let run = run_of(&app, id).await;
     assert_eq!((rows, run.readers, run.sent, run.failed, run.forgotten_at.is_some()), (0, 60, 59, 1, true));
 });
+
+story!(who_is_tried_again_has_failed_in_no_domain, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 2, &[]);
+    readers(&house, 12).await;
+    sink.fail(Step::Rcpt, When::Always, Fault::Say("550 5.7.1 not today"));
+    let id = started(&app).await;
+    work(&app).await;
+    let counts = async || {
+        let sums =
+            "SELECT CAST(SUM(sent) AS BIGINT), CAST(SUM(failed) AS BIGINT) FROM delivery_domains WHERE issue_id = $1";
+        app.db.read(sums).bind(id).one::<(i64, i64)>().await.unwrap()
+    };
+    assert_eq!(counts().await, (0, 12));
+    sink.heal();
+    assert_eq!(acts::retry(&app, Actor::Cli, id).await.unwrap(), 12);
+    assert_eq!(state(&app, id).await, State::Sending);
+    work(&app).await;
+    assert_eq!((counts().await, state(&app, id).await), ((12, 0), State::Sent));
+});
+
+story!(a_time_that_is_taken_back_in_the_last_moment_begins_nothing, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 1, &[]);
+    readers(&house, 2).await;
+    let id = draft(&app).await;
+    let at = acts::schedule(&app, Actor::Cli, id, "next").await.unwrap();
+    // The clock has read that it is due; then somebody presses "Stop".
+    acts::cancel(&app, Actor::Cli, id).await.unwrap();
+    acts::start(&app, Actor::Friday, id, Some(at)).await.unwrap();
+    work(&app).await;
+    assert_eq!((state(&app, id).await, sink.count()), (State::Draft, 0));
+});
+
+story!(more_connections_than_readers_are_looked_up_at_once_harm_nobody, async |house: House| {
+    let sink = Sink::start().await;
+    let app = through(&house, &sink, 600, &[("FRIDAY_SEND_RATE", "10")]);
+    readers(&house, 2).await;
+    let id = started(&app).await;
+    work(&app).await;
+    assert_eq!((sink.by_recipient().len(), state(&app, id).await), (2, State::Sent));
+});

@@ -72,11 +72,12 @@ pub struct Claimed {
     pub address_sealed: Option<Vec<u8>>,
 }
 
-/// The next `most` readers of a leased batch who are due, with their addresses as they are now.
+/// The next `most` readers of a batch who are due, with their addresses as they are now; nobody where the lease is not ours
+/// any more.
 pub async fn readers(
     db: &Db,
     (issue, newsletter): (i64, &str),
-    batch: Batch,
+    (lease, batch): (i64, Batch),
     now: Moment,
     most: usize,
 ) -> db::Result<Vec<Claimed>> {
@@ -94,6 +95,7 @@ pub async fn readers(
                FROM deliveries d LEFT JOIN moves m ON m.left_id = d.subscriber_id
                WHERE d.issue_id = $1 AND d.subscriber_id > $2 AND d.subscriber_id <= $3
                  AND d.state = 'waiting' AND d.next_at <= $4
+                 AND EXISTS (SELECT 1 FROM delivery_batches b WHERE b.issue_id = $1 AND b.up_to = $3 AND b.lease = $7)
                ORDER BY d.subscriber_id LIMIT $5) AS c
          ORDER BY c.subscriber_id",
     )
@@ -103,6 +105,7 @@ pub async fn readers(
     .bind(now)
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .bind(newsletter.to_owned())
+    .bind(lease)
     .all()
     .await
 }
@@ -110,8 +113,8 @@ pub async fn readers(
 /// Gives a batch back: whoever of its readers waits now is free for others, when they are due.
 pub async fn give_back(db: &Db, lease: i64, issue: i64, up_to: i64) -> db::Result<()> {
     let mut tx = db.begin().await?;
-    // Held before its readers are looked at: on PostgreSQL somebody may be adding one at this very moment, and makes the
-    // batch due either before this line or after the commit.
+    // Held before its readers are looked at: on PostgreSQL somebody may be adding one at this very moment, who has written
+    // the batch as well. Either they are waited for here, or they wait for the commit and make the batch due after it.
     let held = tx
         .query("UPDATE delivery_batches SET lease = lease WHERE issue_id = $1 AND up_to = $2 AND lease = $3")
         .bind(issue)
@@ -136,9 +139,10 @@ pub async fn give_back(db: &Db, lease: i64, issue: i64, up_to: i64) -> db::Resul
     tx.commit().await
 }
 
-/// Makes all batches of an issue due at a time, if they are not before: some of their readers wait anew.
+/// Makes all batches of an issue due at a time, if they are not before: some of their readers wait anew. Each is written, also
+/// where that changes nothing: so whoever is about to give one back waits, and sees its readers as they are then.
 pub async fn reopen(tx: &mut Tx, issue: i64, at: Moment) -> db::Result<()> {
-    tx.query("UPDATE delivery_batches SET due_at = $2 WHERE issue_id = $1 AND (due_at IS NULL OR due_at > $2)")
+    tx.query("UPDATE delivery_batches SET due_at = CASE WHEN due_at <= $2 THEN due_at ELSE $2 END WHERE issue_id = $1")
         .bind(issue)
         .bind(at)
         .execute()

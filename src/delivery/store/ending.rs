@@ -80,18 +80,23 @@ pub async fn finish(tx: &mut Tx, issue: i64, counted: Counted, now: Moment) -> d
         batches::reopen(tx, issue, now).await?;
         return Ok(false);
     }
-    tx.query(
-        "UPDATE delivery_runs SET sent = $3, failed = $4, skipped = $5, uncertain = $6
-         WHERE issue_id = $1 AND readers = $2 AND finished_at IS NULL",
-    )
-    .bind(issue)
-    .bind(counted.everybody)
-    .bind(counted.sent)
-    .bind(counted.failed)
-    .bind(counted.skipped)
-    .bind(counted.uncertain)
-    .execute()
-    .await?;
+    let counts = tx
+        .query(
+            "UPDATE delivery_runs SET sent = $3, failed = $4, skipped = $5, uncertain = $6
+             WHERE issue_id = $1 AND readers = $2 AND finished_at IS NULL",
+        )
+        .bind(issue)
+        .bind(counted.everybody)
+        .bind(counted.sent)
+        .bind(counted.failed)
+        .bind(counted.skipped)
+        .bind(counted.uncertain)
+        .execute()
+        .await?;
+    if counts == 0 {
+        // Somebody was added since they were counted.
+        return Ok(false);
+    }
     let ended = tx
         .query(
             "UPDATE delivery_runs SET finished_at = $2, tried_at = COALESCE(tried_at, $2), deferred = 0

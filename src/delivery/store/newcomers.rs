@@ -93,8 +93,8 @@ pub async fn take(tx: &mut Tx, issue: i64, now: Moment) -> db::Result<i64> {
     let added = i64::try_from(added).unwrap_or(i64::MAX);
     if added > 0 {
         tx.query(
-            "UPDATE delivery_batches SET due_at = $2
-             WHERE issue_id = $1 AND (due_at IS NULL OR due_at > $2) AND EXISTS
+            "UPDATE delivery_batches SET due_at = CASE WHEN due_at <= $2 THEN due_at ELSE $2 END
+             WHERE issue_id = $1 AND EXISTS
                 (SELECT 1 FROM newcomers n WHERE n.newsletter = $3 AND n.subscriber_id > delivery_batches.above
                     AND n.subscriber_id <= delivery_batches.up_to)",
         )

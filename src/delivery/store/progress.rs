@@ -93,7 +93,6 @@ pub async fn is_new_sum(tx: &mut Tx, lease: i64, nth: i64) -> db::Result<bool> {
 }
 
 /// What a domain's counts of an issue grow by.
-#[derive(Debug)]
 pub struct DomainSum<'s> {
     /// The issue.
     pub issue: i64,
@@ -207,7 +206,8 @@ pub async fn domains(db: &Db, keys: &Keys, issue: i64) -> db::Result<Vec<DomainC
             .open(Drawer::Subscribers, &row(issue, r.mark), &r.name_sealed)
             .map_or_else(|_| "(unreadable)".to_owned(), |name| String::from_utf8_lossy(&name).into_owned()),
         sent: r.sent,
-        deferred: r.deferred,
+        // A process that was killed took the last second's sums with it.
+        deferred: r.deferred.max(0),
         failed: r.failed,
         trouble: r.trouble,
     };
@@ -336,22 +336,45 @@ pub async fn note(tx: &mut Tx, issue: i64, now: Moment, what: &str) -> db::Resul
     Ok(())
 }
 
-/// How many events back one counts as news.
-const NEWS: i64 = 4;
+/// Said when a mail server is there again.
+const BACK: &str = "The mail server takes mails again";
 
-/// Notes an event, unless it is among the last ones: a server that is away is away once, and so are two in turns.
+/// Notes an event, unless it was noted since the mail server was last back: a server that is away is away once.
 pub async fn note_news(db: &Db, issue: i64, now: Moment, what: &str) -> db::Result<()> {
     let mut tx = db.begin().await?;
-    let last: Vec<(String,)> = tx
-        .query("SELECT what FROM delivery_events WHERE issue_id = $1 ORDER BY at DESC, id LIMIT $2")
+    let (before,): (i64,) = tx
+        .query(
+            "SELECT COUNT(*) FROM delivery_events WHERE issue_id = $1 AND what = $2 AND at >
+                (SELECT COALESCE(MAX(at), 0) FROM delivery_events WHERE issue_id = $1 AND what = $3)",
+        )
         .bind(issue)
-        .bind(NEWS)
-        .all()
+        .bind(what.to_owned())
+        .bind(BACK)
+        .one()
         .await?;
-    if !last.iter().any(|(last,)| last == what) {
+    if before == 0 {
         note(&mut tx, issue, now, what).await?;
     }
     tx.commit().await
+}
+
+/// Notes why nothing goes out.
+pub async fn note_away(db: &Db, issue: i64, now: Moment, why: &str) -> db::Result<()> {
+    note_news(db, issue, now, &format!("{why}; nobody is skipped")).await
+}
+
+/// Notes that a mail server is there, if the last that was noted of it is that it was not.
+pub async fn note_back(db: &Db, issue: i64, now: Moment) -> db::Result<()> {
+    let (away,): (i64,) = db
+        .read(
+            "SELECT COUNT(*) FROM delivery_events WHERE issue_id = $1 AND what LIKE '%; nobody is skipped' AND at >
+                (SELECT COALESCE(MAX(at), 0) FROM delivery_events WHERE issue_id = $1 AND what = $2)",
+        )
+        .bind(issue)
+        .bind(BACK)
+        .one()
+        .await?;
+    if away > 0 { note_news(db, issue, now, BACK).await } else { Ok(()) }
 }
 
 /// What happened, the latest first.

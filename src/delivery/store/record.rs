@@ -44,6 +44,8 @@ pub struct Written {
     pub still: HashMap<i64, bool>,
     /// Issue and reader of each outcome that counts: those that were not written before.
     pub counted: HashSet<(i64, i64)>,
+    /// The lease under which they were sent is gone, and others may have their readers.
+    pub lost: bool,
 }
 
 /// Writes outcomes down, all of them or none.
@@ -67,7 +69,9 @@ pub async fn record(tx: &mut Tx, lease: i64, records: &[Record]) -> db::Result<W
             count(&mut change, record);
             written.counted.insert((issue, record.reader));
         }
-        written.still.insert(issue, apply(tx, issue, change).await?);
+        let (still, holds) = apply(tx, lease, issue, change).await?;
+        written.still.insert(issue, still);
+        written.lost |= !holds;
     }
     Ok(written)
 }
@@ -107,18 +111,20 @@ pub fn sent_at_once(records: &[Record]) -> Option<i64> {
 
 /// [`record`] for the outcomes of [`sent_at_once`], which nearly all are: one statement and one round trip, where a transaction
 /// takes four. PostgreSQL only: SQLite has no round trips, and no UPDATE within a statement.
-pub async fn record_sent(db: &Db, issue: i64, records: &[Record]) -> db::Result<Written> {
+pub async fn record_sent(db: &Db, lease: i64, issue: i64, records: &[Record]) -> db::Result<Written> {
     let records: Vec<&Record> = records.iter().collect();
     let query = db.write(concat!(
         "WITH marked AS (",
         mark_sent!(),
         "), counted AS (UPDATE delivery_runs SET sent = sent + (SELECT COUNT(*) FROM marked) WHERE issue_id = $1)
-         SELECT issues.state, marked.subscriber_id FROM issues LEFT JOIN marked ON TRUE WHERE issues.id = $1"
+         SELECT issues.state, EXISTS (SELECT 1 FROM delivery_leases WHERE id = $34), marked.subscriber_id
+         FROM issues LEFT JOIN marked ON TRUE WHERE issues.id = $1"
     ));
-    let rows: Vec<(String, Option<i64>)> = bind_sent(query, issue, &records).all().await?;
-    let is_sending = rows.first().is_some_and(|(state, _)| state == "sending");
-    let counted = rows.into_iter().filter_map(|(_, reader)| Some((issue, reader?))).collect();
-    Ok(Written { still: HashMap::from([(issue, is_sending)]), counted })
+    let rows: Vec<(String, bool, Option<i64>)> = bind_sent(query, issue, &records).bind(lease).all().await?;
+    let is_sending = rows.first().is_some_and(|(state, ..)| state == "sending");
+    let lost = rows.first().is_some_and(|(_, holds, _)| !holds);
+    let counted = rows.into_iter().filter_map(|(.., reader)| Some((issue, reader?))).collect();
+    Ok(Written { still: HashMap::from([(issue, is_sending)]), counted, lost })
 }
 
 /// Writes one other outcome down. False where it was written before, and where another process has taken the batch over.
@@ -158,23 +164,29 @@ async fn mark(tx: &mut Tx, lease: i64, record: &Record) -> db::Result<bool> {
 // A row that is due at exactly the time to be written has it written already: the commit was done, but its answer was lost,
 // and the outcome is handed in again. It must not count twice.
 macro_rules! outcome {
-    ($also:literal) => {
+    ($also:literal, $whose:literal) => {
         concat!(
             "UPDATE deliveries SET state = $4, ",
             $also,
             " WHERE issue_id = $1 AND subscriber_id = $2 AND state = 'waiting' AND next_at <> COALESCE($7, next_at + 1)
-                AND NOT EXISTS (SELECT 1 FROM delivery_batches b
-                                WHERE b.issue_id = $1 AND b.up_to = $8 AND b.lease <> $3)"
+                AND EXISTS (SELECT 1 FROM delivery_batches b WHERE b.issue_id = $1 AND b.up_to = $8 AND ",
+            $whose,
+            ")"
         )
     };
 }
-const LATER: &str = outcome!("code = $5, trouble = $6, next_at = $7, attempts = attempts + 1");
-const DROPPED: &str = outcome!("code = $5, trouble = $6, next_at = $7, drops = drops + 1");
-const UNCERTAIN: &str = outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = TRUE");
+const LATER: &str = outcome!("code = $5, trouble = $6, next_at = $7, attempts = attempts + 1", "b.lease = $3");
+const DROPPED: &str = outcome!("code = $5, trouble = $6, next_at = $7, drops = drops + 1", "b.lease = $3");
+// That somebody may have it is to be known, whoever has their batch by now.
+const UNCERTAIN: &str =
+    outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = TRUE", "(b.lease = $3 OR TRUE)");
 // Whoever may have it from an earlier try may still have it when a later one is refused.
-const DONE: &str =
-    outcome!("code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = (uncertain AND $4 = 'failed')");
-const RETURNED: &str = outcome!("code = COALESCE($5, code), trouble = COALESCE($6, trouble), next_at = $7");
+const DONE: &str = outcome!(
+    "code = $5, trouble = $6, next_at = COALESCE($7, next_at), uncertain = (uncertain AND $4 = 'failed')",
+    "b.lease = $3"
+);
+const RETURNED: &str =
+    outcome!("code = COALESCE($5, code), trouble = COALESCE($6, trouble), next_at = $7", "b.lease = $3");
 
 fn count(change: &mut Change, record: &Record) {
     let (deferred, uncertain) = match &record.outcome {
@@ -202,13 +214,13 @@ fn count(change: &mut Change, record: &Record) {
     change.uncertain += i64::from(uncertain) - i64::from(record.was_uncertain);
 }
 
-/// Changes a run's counts; whether its issue is still to be sent.
-async fn apply(tx: &mut Tx, issue: i64, change: Change) -> db::Result<bool> {
-    let state: Option<(String,)> = tx
+/// Changes a run's counts; whether its issue is still to be sent, and whether the lease is still there.
+async fn apply(tx: &mut Tx, lease: i64, issue: i64, change: Change) -> db::Result<(bool, bool)> {
+    let state: Option<(String, bool)> = tx
         .query(
             "UPDATE delivery_runs SET sent = sent + $2, failed = failed + $3, skipped = skipped + $4,
                     deferred = deferred + $5, uncertain = uncertain + $6 WHERE issue_id = $1
-             RETURNING (SELECT state FROM issues WHERE id = $1)",
+             RETURNING (SELECT state FROM issues WHERE id = $1), EXISTS (SELECT 1 FROM delivery_leases WHERE id = $7)",
         )
         .bind(issue)
         .bind(change.sent)
@@ -216,7 +228,8 @@ async fn apply(tx: &mut Tx, issue: i64, change: Change) -> db::Result<bool> {
         .bind(change.skipped)
         .bind(change.deferred)
         .bind(change.uncertain)
+        .bind(lease)
         .optional()
         .await?;
-    Ok(state.is_some_and(|(state,)| state == "sending"))
+    Ok(state.map_or((false, true), |(state, holds)| (state == "sending", holds)))
 }

@@ -180,8 +180,16 @@ impl Session {
                 Err(lost) => return Err(refused.unwrap_or(lost)),
             };
             self.announced -= 1;
+            if answer.code == 421 {
+                // RFC 5321, 3.8: it closes, whatever it has said of this mail before.
+                self.broken = true;
+            }
             if refused.is_none() {
                 refused = refusal(&answer);
+                if refused.is_none() && self.announced == 0 && answer.code != 354 {
+                    // RFC 5321, 4.3.2: nothing else invites a text.
+                    return Err(self.breaks(SendError::Connection));
+                }
             } else if self.announced == 0 && answer.code == 354 {
                 // RFC 2920, 3.1: it wants a text although it refused. An empty one ends that.
                 self.out.clear();
@@ -297,6 +305,21 @@ mod tests {
         assert_eq!(session.open(&envelope("a@example.org")).await, Err(never("5.7.1")));
         assert!(session.is_broken());
         hear.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_and_closes_is_not_asked_again_and_only_354_invites_a_text() {
+        for (answers, expected) in [
+            ("250 ok\r\n550 5.1.1 no\r\n421 closing\r\n", never("5.1.1")),
+            ("250 ok\r\n250 ok\r\n250 ok\r\n", SendError::Connection),
+        ] {
+            let (ours, mut server) = tokio::io::duplex(4_096);
+            let mut session =
+                Session::new(Wire::over(ours), Offers { pipelining: true, utf8: false }, Terms::default());
+            server.write_all(answers.as_bytes()).await.unwrap();
+            assert_eq!(session.open(&envelope("a@example.org")).await, Err(expected));
+            assert!(session.is_broken(), "{answers:?}");
+        }
     }
 
     #[tokio::test]

@@ -32,6 +32,9 @@ async fn waits_until_mended(house: &House, judge: &mut Judge, sink: &Sink, (brok
     assert!(shown.log.len() <= 3, "said once: {:?}", shown.log);
     sink.heal();
     work(&by(mended)).await;
+    let back =
+        "SELECT COUNT(*) FROM delivery_events WHERE issue_id = $1 AND what = 'The mail server takes mails again'";
+    assert_eq!(house.db().read(back).bind(id).one::<(i64,)>().await.unwrap(), (1,), "and that it is back");
     judge.finds_all_served_once(sink, id).await;
 }
 
