@@ -1,8 +1,8 @@
 //! One SQL text, two databases: the only file that says SQLite or PostgreSQL.
 //!
 //! SQLite is the default: one file beside the program, nothing to run. PostgreSQL is for a newsroom with several
-//! machines. A statement is written once, in the part of SQL that both understand (`ARCHITECTURE.md` lists the rules,
-//! each measured), and every story runs on both, because no compiler checks it.
+//! machines. A statement is written once, in the part of SQL that both understand, and every story runs on both, because no
+//! compiler checks it. Where one of them needs words of its own, its store asks [`Db::is_postgres`].
 //!
 //! On SQLite there is a pool of readers and exactly one writer. The readers refuse to write, so a statement given to
 //! the wrong one fails in its first test, not under load. A commit is on disk before it is answered (`synchronous =

@@ -70,13 +70,36 @@ pub struct Cut {
     pub discreet: bool,
 }
 
+/// Whose turn it is, and how their row counts until now.
+#[derive(Clone, Copy, Debug)]
+struct Who {
+    reader: i64,
+    addressee: i64,
+    is_deferred: bool,
+    is_uncertain: bool,
+}
+
+/// An outcome, and the batch that is in hand until it is on disk.
+pub type Ended = (Record, Arc<InHand>);
+
+fn ended(who: Who, in_hand: &Arc<InHand>, outcome: Outcome) -> Ended {
+    let record = Record {
+        issue: in_hand.issue,
+        batch: in_hand.batch.up_to,
+        reader: who.reader,
+        addressee: who.addressee,
+        was_deferred: who.is_deferred,
+        was_uncertain: who.is_uncertain,
+        outcome,
+    };
+    (record, in_hand.clone())
+}
+
 /// One reader's turn.
 #[derive(Debug)]
 pub struct Job {
     /// The issue.
     pub going: Arc<Going>,
-    /// The reader to write to.
-    pub addressee: i64,
     /// Their address.
     pub to: Address,
     /// Which mail is theirs.
@@ -85,63 +108,42 @@ pub struct Job {
     pub domain: Domain,
     /// How earlier tries went.
     pub before: Before,
-    reader: i64,
-    troubled: bool,
+    who: Who,
     in_hand: Arc<InHand>,
 }
-
-/// An outcome, and the batch that is in hand until it is on disk.
-pub type Ended = (Record, Arc<InHand>);
 
 impl Job {
     /// A reader's turn, made ready; or what has become of it already.
     pub fn new(app: &Shared, going: &Arc<Going>, in_hand: &Arc<InHand>, reader: Claimed) -> Result<Job, Ended> {
-        let settled = |outcome| {
-            let record = Record {
-                issue: going.issue,
-                batch: in_hand.batch.up_to,
-                reader: reader.subscriber_id,
-                addressee: reader.addressee,
-                was_deferred: reader.troubled,
-                was_uncertain: reader.uncertain,
-                outcome,
-            };
-            (record, in_hand.clone())
+        let who = Who {
+            reader: reader.subscriber_id,
+            addressee: reader.addressee,
+            is_deferred: reader.troubled,
+            is_uncertain: reader.uncertain,
         };
-        let Some(sealed) = &reader.address_sealed else { return Err(settled(Outcome::Skipped)) };
+        let Some(sealed) = &reader.address_sealed else { return Err(ended(who, in_hand, Outcome::Skipped)) };
         let unreadable = Outcome::Failed { code: None, trouble: trouble::UNREADABLE.to_owned(), gone: false };
-        let to = subscribers::open_address(&app.keys, reader.addressee, sealed).map_err(|_| settled(unreadable))?;
+        let to =
+            subscribers::open_address(&app.keys, who.addressee, sealed).map_err(|_| ended(who, in_hand, unreadable))?;
         let mark = progress::domain_mark(&app.keys, going.issue, to.domain());
         let domain = Domain { mark, name: to.domain().into() };
-        Ok(Job {
-            going: going.clone(),
-            addressee: reader.addressee,
-            to,
-            cut: Cut {
-                edition: reader.edition,
-                language: reader.language,
-                with_ask: reader.with_ask,
-                discreet: reader.discreet,
-            },
-            domain,
-            before: Before { attempts: reader.attempts, drops: reader.drops, uncertain: reader.uncertain },
-            reader: reader.subscriber_id,
-            troubled: reader.troubled,
-            in_hand: in_hand.clone(),
-        })
+        let cut = Cut {
+            edition: reader.edition,
+            language: reader.language,
+            with_ask: reader.with_ask,
+            discreet: reader.discreet,
+        };
+        let before = Before { attempts: reader.attempts, drops: reader.drops, uncertain: reader.uncertain };
+        Ok(Job { going: going.clone(), to, cut, domain, before, who, in_hand: in_hand.clone() })
+    }
+
+    /// The reader to write to.
+    pub fn addressee(&self) -> i64 {
+        self.who.addressee
     }
 
     /// What became of it.
     pub fn ended(&self, outcome: Outcome) -> Ended {
-        let record = Record {
-            issue: self.going.issue,
-            batch: self.in_hand.batch.up_to,
-            reader: self.reader,
-            addressee: self.addressee,
-            was_deferred: self.troubled,
-            was_uncertain: self.before.uncertain,
-            outcome,
-        };
-        (record, self.in_hand.clone())
+        ended(self.who, &self.in_hand, outcome)
     }
 }

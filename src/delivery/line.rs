@@ -122,7 +122,7 @@ impl Line {
         let at = self.run.app.clock.now();
         let (letters, cut) = (&job.going.letters, &job.cut);
         let letter = letters.get(&cut.edition, &cut.language, cut.with_ask, cut.discreet);
-        let envelope = letters.hand().address(&self.run.app, letter, job.addressee, &job.to, at, &mut bytes);
+        let envelope = letters.hand().address(&self.run.app, letter, job.addressee(), &job.to, at, &mut bytes);
         self.run.app.mailer.sign(&envelope, &mut bytes);
         Ready { job, envelope, bytes }
     }

@@ -1,13 +1,14 @@
 //! One run: as many connections as the mail server should see, fed with one batch of readers after another.
 //!
 //! ```text
-//! claim ─► feeder ─► jobs ─► connections ─► mail server
-//!            ▲                    │
-//!            └──── recorder ◄─────┘   (a connection goes on when its outcome is on disk)
+//! lease ─► feeder ─► jobs ─► lines ─► mail server       a line goes on when its outcome is on disk
+//!            ▲                 │
+//!            │                 ▼
+//!            └─ batch done ─ recorder ─► database        a batch is given back when nobody of it is in hand
 //! ```
 //!
-//! Memory is flat: two batches of readers, one buffer for each connection, and the letters, which all readers share. What
-//! must wait for its domain's turn waits in the database.
+//! Memory is flat: a few hundred readers in each of these places, two buffers for each connection, and the letters, which all
+//! readers share. Who must wait long for their domain's turn waits in the database.
 
 use super::REFUSALS_IN_A_ROW;
 use super::feed::Feeder;
